@@ -13,6 +13,7 @@
 //! What a pod or a container sets itself is never touched, and an image can only take calls away.
 
 pub mod admit;
+mod affinity;
 pub mod choice;
 pub mod logins;
 pub mod lookup;

@@ -5,8 +5,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use k8s_openapi::api::core::v1::NodeSelectorTerm;
 use serde::Deserialize;
 use serde_json::Value;
+
+use super::affinity::Affinity;
 
 /// The label of nodes with their architecture.
 const ARCHITECTURE: &str = "kubernetes.io/arch";
@@ -81,38 +84,6 @@ struct Named {
     name: String,
 }
 
-#[derive(Debug, Default, Deserialize)]
-#[serde(rename_all = "camelCase", default)]
-struct Affinity {
-    node_affinity: Option<NodeAffinity>,
-}
-
-#[derive(Debug, Default, Deserialize)]
-#[serde(rename_all = "camelCase", default)]
-struct NodeAffinity {
-    required_during_scheduling_ignored_during_execution: Option<Required>,
-}
-
-#[derive(Debug, Default, Deserialize)]
-#[serde(rename_all = "camelCase", default)]
-struct Required {
-    node_selector_terms: Option<Vec<Term>>,
-}
-
-#[derive(Debug, Default, Deserialize)]
-#[serde(rename_all = "camelCase", default)]
-struct Term {
-    match_expressions: Option<Vec<Expression>>,
-}
-
-#[derive(Debug, Default, Deserialize)]
-#[serde(default)]
-struct Expression {
-    key: String,
-    operator: String,
-    values: Option<Vec<String>>,
-}
-
 impl Pod {
     /// The pod with this `spec`.
     ///
@@ -173,13 +144,8 @@ impl Spec {
         if let Some(architecture) = selected {
             return Some([architecture.clone()].into());
         }
-        let required = self.affinity.as_ref()?.node_affinity.as_ref()?;
-        let terms = required
-            .required_during_scheduling_ignored_during_execution
-            .as_ref()?
-            .node_selector_terms
-            .as_ref()?;
-        let of_term = |term: &Term| {
+        let required = self.affinity.as_ref()?.required()?;
+        let of_term = |term: &NodeSelectorTerm| {
             let mut named = term
                 .match_expressions
                 .iter()
@@ -190,7 +156,7 @@ impl Spec {
             Some(named.fold(first, |all, next| all.intersection(&next).cloned().collect()))
         };
         let mut all = BTreeSet::new();
-        for term in terms {
+        for term in &required.node_selector_terms {
             all.extend(of_term(term)?);
         }
         (!all.is_empty()).then_some(all)

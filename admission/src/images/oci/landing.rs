@@ -9,6 +9,8 @@ use k8s_openapi::api::core::v1::{NodeSelector, NodeSelectorRequirement};
 use serde::Deserialize;
 use serde_json::Value;
 
+use crate::images::affinity::Affinity;
+
 /// The nodes that a pod can land on.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Landing {
@@ -26,18 +28,6 @@ struct Spec {
     affinity: Option<Affinity>,
 }
 
-#[derive(Debug, Default, Deserialize)]
-#[serde(rename_all = "camelCase", default)]
-struct Affinity {
-    node_affinity: Option<NodeAffinity>,
-}
-
-#[derive(Debug, Default, Deserialize)]
-#[serde(rename_all = "camelCase", default)]
-struct NodeAffinity {
-    required_during_scheduling_ignored_during_execution: Option<NodeSelector>,
-}
-
 /// The most labels, expressions and values with which a pod selects nodes. Each is compared with each node, and a pod is as
 /// large as etcd takes it.
 const MOST: usize = 1_000;
@@ -47,24 +37,22 @@ const MOST: usize = 1_000;
 #[must_use]
 pub fn of(spec: &Value) -> Option<Landing> {
     let Spec { node_name, node_selector, affinity } = Spec::deserialize(spec).ok()?;
-    let affinity = affinity.unwrap_or_default().node_affinity.unwrap_or_default();
-    let affinity = affinity.required_during_scheduling_ignored_during_execution;
-    let selection = Selection { labels: node_selector.unwrap_or_default(), affinity };
-    if size(&selection) > MOST {
+    let labels = node_selector.unwrap_or_default();
+    let required = affinity.as_ref().and_then(Affinity::required);
+    if labels.len() + required.map_or(0, size) > MOST {
         return None;
     }
+    let selection = Selection { labels, affinity: required.cloned() };
     Some(Landing { node: node_name.filter(|name| !name.is_empty()), selection })
 }
 
-/// How many labels, terms, expressions and values there are.
-fn size(selection: &Selection) -> usize {
+/// How many terms, expressions and values there are.
+fn size(required: &NodeSelector) -> usize {
     let of_all = |all: &Option<Vec<NodeSelectorRequirement>>| -> usize {
         all.iter().flatten().map(|it| 1 + it.values.as_ref().map_or(0, Vec::len)).sum()
     };
-    let terms = selection.affinity.iter().flat_map(|affinity| &affinity.node_selector_terms);
-    let of_terms: usize =
-        terms.map(|term| 1 + of_all(&term.match_expressions) + of_all(&term.match_fields)).sum();
-    selection.labels.len() + of_terms
+    let terms = required.node_selector_terms.iter();
+    terms.map(|term| 1 + of_all(&term.match_expressions) + of_all(&term.match_fields)).sum()
 }
 
 impl Landing {
