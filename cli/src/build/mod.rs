@@ -7,6 +7,7 @@ mod view;
 use std::path::Path;
 
 use clap::Args;
+use image::ARCHITECTURE;
 use lint::{Nodes, Severity};
 
 use crate::attach::{attach_profile, times_of};
@@ -16,9 +17,6 @@ use crate::image::{RegistryOptions, reference};
 use crate::restart::Dialogue;
 use crate::show::Paint;
 use view::BuildView;
-
-/// The architecture whose programs are derived.
-const ARCHITECTURE: &str = "amd64";
 
 /// The image, and how its profile is derived.
 #[derive(Debug, Clone, Args)]

@@ -4,7 +4,7 @@ use std::fs::File;
 use std::io::{Seek, Write};
 use std::path::PathBuf;
 
-use image::{Image, Layer, limits};
+use image::{ARCHITECTURE, Image, Layer, limits};
 use registry::{Depth, Finder, Pull, Reference};
 
 use super::DeriveOptions;
@@ -14,9 +14,6 @@ use crate::error::CliError;
 use crate::image::{DockerConfig, RegistryOptions};
 use crate::image_error::ImageError;
 use crate::show::bytes;
-
-/// The architecture that is derived.
-const ARCHITECTURE: &str = "amd64";
 
 /// An image that was read.
 pub(super) struct Pulled {

@@ -8,7 +8,7 @@ use tar::EntryType;
 use crate::error::ImageError;
 use crate::limits;
 use crate::source::{Opened, Source};
-use crate::store::{ReadAt, Section, Store};
+use crate::store::{ReadAt, Section, Store, append_all};
 use crate::tape;
 use crate::unpacked::Unpacked;
 
@@ -39,21 +39,13 @@ impl<R: Store> Archive<R> {
             path: "the archive".to_owned(),
             why: error.to_string(),
         };
-        let mut unpacked =
+        let unpacked =
             Unpacked::new(Whole { bytes: &bytes, at: 0 }, limits::ARCHIVE_BYTES).map_err(failed)?;
         if !unpacked.is_packed() {
             let parts = parts(Whole { bytes: &bytes, at: 0 })?;
             return Ok(Self { bytes, parts });
         }
-        let mut buffer = vec![0; 64 << 10];
-        loop {
-            let count = io::Read::read(&mut unpacked, &mut buffer).map_err(failed)?;
-            if count == 0 {
-                break;
-            }
-            spare.append(&buffer[..count]).map_err(failed)?;
-        }
-        drop(unpacked);
+        append_all(&mut spare, unpacked).map_err(failed)?;
         let parts = parts(Whole { bytes: &spare, at: 0 })?;
         Ok(Self { bytes: spare, parts })
     }

@@ -7,6 +7,7 @@ use registry::document::{Descriptor, Document, LARGEST_MANIFEST, Manifest};
 use registry::{Digest, platforms};
 use serde::Deserialize;
 
+use crate::config::ARCHITECTURE;
 use crate::error::ImageError;
 use crate::limits;
 use crate::source::{Source, whole};
@@ -19,8 +20,6 @@ const LIST: &str = "manifest.json";
 const NAMES: [&str; 2] = ["org.opencontainers.image.ref.name", "io.containerd.image.name"];
 /// What BuildKit's attestations are marked with; they are no images.
 const ATTESTATION: &str = "vnd.docker.reference.type";
-/// The architecture that is derived.
-const ARCHITECTURE: &str = "amd64";
 
 /// The parts of the image that is read.
 #[derive(Debug, PartialEq, Eq)]

@@ -5,6 +5,9 @@ use serde::Deserialize;
 
 use crate::error::ImageError;
 
+/// The architecture of the images that are read, as in the nodes' label `kubernetes.io/arch`.
+pub const ARCHITECTURE: &str = "amd64";
+
 /// What a container of an image runs, if nothing else is said, and how its programs are found.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Start {
@@ -53,7 +56,7 @@ impl Start {
         let Config { architecture, os, config, rootfs } =
             read.map_err(|error| malformed(error.to_string()))?;
         let is_known = |text: &str, wanted: &str| text.is_empty() || text == wanted;
-        if !is_known(&architecture, "amd64") || !is_known(&os, "linux") {
+        if !is_known(&architecture, ARCHITECTURE) || !is_known(&os, "linux") {
             return Err(ImageError::Platform(format!("{os}/{architecture}")));
         }
         let Inner { entrypoint, cmd, env, working_dir } = config.unwrap_or_default();

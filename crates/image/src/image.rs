@@ -82,6 +82,12 @@ impl<S: Store> Image<S> {
     pub const fn start(&self) -> &Start {
         &self.start
     }
+
+    fn contents(&self, offset: u64, length: u64) -> Result<Vec<u8>, String> {
+        let mut bytes = Vec::new();
+        let read = Section::new(&self.store, offset, length).read_to_end(&mut bytes);
+        read.map(|_| bytes).map_err(|error| error.to_string())
+    }
 }
 
 impl<S: Store> Files for Image<S> {
@@ -95,18 +101,12 @@ impl<S: Store> Files for Image<S> {
         if kept.length > most as u64 {
             return Err(format!("it has more than {most} bytes"));
         }
-        let mut bytes = Vec::new();
-        let mut section = Section::new(&self.store, kept.offset, kept.length);
-        section.read_to_end(&mut bytes).map_err(|error| error.to_string())?;
-        Ok(bytes)
+        self.contents(kept.offset, kept.length)
     }
 
     fn head(&self, path: &str, most: usize) -> Result<Vec<u8>, String> {
         let Some(Node::File(Some(kept))) = self.tree.node(path) else { return Ok(Vec::new()) };
-        let mut bytes = Vec::new();
-        let mut section = Section::new(&self.store, kept.offset, kept.length.min(most as u64));
-        section.read_to_end(&mut bytes).map_err(|error| error.to_string())?;
-        Ok(bytes)
+        self.contents(kept.offset, kept.length.min(most as u64))
     }
 
     fn names(&self, path: &str) -> Vec<String> {

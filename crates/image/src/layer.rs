@@ -7,7 +7,7 @@ use tar::EntryType;
 
 use crate::error::LayerError;
 use crate::limits;
-use crate::store::Store;
+use crate::store::{Store, append_all};
 use crate::tape::{self, Head};
 use crate::tree::{Kept, Node, Tree};
 use crate::unpacked::Unpacked;
@@ -44,26 +44,22 @@ impl<S: Store> Layers<S> {
         unpacked: Option<&Digest>,
     ) -> Result<(), LayerError> {
         self.count += 1;
-        let mut verified = Verified { bytes: packed, parts: digest.map(Digest::parts) };
+        let mut verified = Verified::new(packed, digest);
         let result = self.entries(&mut verified, unpacked);
         // What follows the last entry counts for the digest, and bytes of another digest explain every other error.
         let rest = io::copy(&mut verified, &mut io::sink());
-        if rest.is_ok() && verified.parts.map(|parts| parts.digest()).as_ref() != digest {
+        if rest.is_ok() && !verified.is_of(digest) {
             return Err(LayerError::Digest);
         }
         result.and_then(|()| rest.map(drop).map_err(LayerError::Io))
     }
 
     fn entries(&mut self, packed: impl Read, digest: Option<&Digest>) -> Result<(), LayerError> {
-        let unpacked = Unpacked::new(packed, self.unpacked)?;
-        let mut verified = Verified { bytes: unpacked, parts: digest.map(Digest::parts) };
+        let mut verified = Verified::new(Unpacked::new(packed, self.unpacked)?, digest);
         tape::each_entry(&mut verified, |head, contents| self.entry(head, contents))?;
         io::copy(&mut verified, &mut io::sink())?;
         self.unpacked = verified.bytes.left();
-        match verified.parts.map(|parts| parts.digest()).as_ref() == digest {
-            true => Ok(()),
-            false => Err(LayerError::Digest),
-        }
+        if verified.is_of(digest) { Ok(()) } else { Err(LayerError::Digest) }
     }
 
     fn entry(&mut self, head: Head, contents: &mut dyn Read) -> Result<(), LayerError> {
@@ -128,17 +124,7 @@ impl<S: Store> Layers<S> {
             });
         }
         let kept = Kept { offset: self.kept, length: size };
-        self.store.append(&first)?;
-        let mut copied = first.len() as u64;
-        let mut buffer = vec![0; 64 << 10];
-        loop {
-            let count = contents.read(&mut buffer)?;
-            if count == 0 {
-                break;
-            }
-            self.store.append(&buffer[..count])?;
-            copied += count as u64;
-        }
+        let copied = append_all(&mut self.store, io::Cursor::new(first).chain(contents))?;
         self.kept += copied;
         if copied != size {
             return Err(io::Error::from(io::ErrorKind::UnexpectedEof).into());
@@ -163,10 +149,21 @@ fn clean(path: &str) -> Result<String, &'static str> {
     Ok(cleaned)
 }
 
-/// Bytes whose digest is computed while they are read.
+/// Bytes whose digest is computed while they are read, if there is one that they should have.
 struct Verified<R> {
     bytes: R,
     parts: Option<registry::Parts>,
+}
+
+impl<R> Verified<R> {
+    fn new(bytes: R, digest: Option<&Digest>) -> Self {
+        Self { bytes, parts: digest.map(Digest::parts) }
+    }
+
+    /// Whether what was read is what it was made for.
+    fn is_of(&self, digest: Option<&Digest>) -> bool {
+        self.parts.as_ref().map(registry::Parts::digest).as_ref() == digest
+    }
 }
 
 impl<R: Read> Read for Verified<R> {

@@ -29,7 +29,7 @@ mod tree;
 mod unpacked;
 
 pub use archive::Archive;
-pub use config::Start;
+pub use config::{ARCHITECTURE, Start};
 pub use error::{ImageError, LayerError};
 pub use image::{Image, Layer};
 pub use source::{Opened, Source};

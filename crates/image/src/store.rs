@@ -36,6 +36,20 @@ pub trait Store: ReadAt {
     fn append(&mut self, bytes: &[u8]) -> io::Result<()>;
 }
 
+/// Adds all that a reader has. Returns how many bytes these are.
+pub(crate) fn append_all(store: &mut impl Store, mut from: impl io::Read) -> io::Result<u64> {
+    let (mut buffer, mut all) = (vec![0; 64 << 10], 0);
+    loop {
+        match from.read(&mut buffer)? {
+            0 => return Ok(all),
+            count => {
+                store.append(&buffer[..count])?;
+                all += count as u64;
+            }
+        }
+    }
+}
+
 impl Store for std::fs::File {
     fn append(&mut self, bytes: &[u8]) -> io::Result<()> {
         io::Write::write_all(self, bytes)

@@ -49,9 +49,8 @@ impl Tree {
             self.remove_below(&path, usize::MAX)?;
         }
         let length = path.len();
-        match self.nodes.insert(path, (node, layer)) {
-            Some(_) => {}
-            None => self.path_bytes += length,
+        if self.nodes.insert(path, (node, layer)).is_none() {
+            self.path_bytes += length;
         }
         if self.nodes.len() > limits::ENTRIES {
             return Err(LayerError::TooLarge { what: "files", limit: limits::ENTRIES as u64 });
@@ -66,10 +65,8 @@ impl Tree {
     /// Removes what layers below `layer` have at a path.
     pub(crate) fn remove(&mut self, path: &str, layer: usize) -> Result<(), LayerError> {
         self.remove_below(path, layer)?;
-        let is_empty = self.below(path).next().is_none();
-        if self.nodes.get(path).is_some_and(|(_, from)| *from < layer) && is_empty {
-            self.nodes.remove(path);
-            self.path_bytes -= path.len();
+        if self.nodes.get(path).is_some_and(|(_, from)| *from < layer) {
+            self.take(path);
         }
         Ok(())
     }
@@ -80,14 +77,15 @@ impl Tree {
         let below = self.below(path).inspect(|_| visited += 1);
         let gone: Vec<_> = below.filter(|(_, (_, from))| *from < layer).map(|(it, _)| it.clone()).collect();
         self.count(visited)?;
-        // A directory of a lower layer stays if this layer has put something into it.
-        for path in gone.into_iter().rev() {
-            if self.below(&path).next().is_none() {
-                self.nodes.remove(&path);
-                self.path_bytes -= path.len();
-            }
-        }
+        gone.iter().rev().for_each(|path| self.take(path));
         Ok(())
+    }
+
+    /// Removes a path. A directory of a lower layer stays if this layer has put something into it.
+    fn take(&mut self, path: &str) {
+        if self.below(path).next().is_none() && self.nodes.remove(path).is_some() {
+            self.path_bytes -= path.len();
+        }
     }
 
     /// Bounds the time that entries take which are small themselves: a whiteout looks at a whole directory, and a path may
