@@ -1,12 +1,12 @@
 //! From what an image starts to everything that is started in turn.
 
 use std::collections::{BTreeSet, VecDeque};
-use std::fmt;
 
 use files::{Files, directory, resolve};
 
 use crate::error::DeriveError;
 use crate::limits;
+use crate::note::{Because, Note};
 use crate::program::derive;
 use crate::request::Request;
 use crate::result::{Derived, Started};
@@ -59,98 +59,6 @@ pub struct Program {
     pub derived: Derived,
     /// Why it may run.
     pub because: Because,
-}
-
-/// Why a program may run.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Because {
-    /// It is named.
-    Named,
-    /// The image starts it, or gives its name to what it starts.
-    Image,
-    /// It interprets a script.
-    Interprets(String),
-    /// A script has its name.
-    Script(String),
-    /// A program starts it.
-    Program(String),
-}
-
-impl fmt::Display for Because {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Named => f.write_str("named"),
-            Self::Image => f.write_str("the image starts it"),
-            Self::Interprets(script) => write!(f, "interprets {script}"),
-            Self::Script(script) => write!(f, "named in {script}"),
-            Self::Program(program) => write!(f, "{program} starts it"),
-        }
-    }
-}
-
-/// What the profile may lack because of what is started.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Note {
-    /// A shell script.
-    ShellScript {
-        /// The script.
-        script: String,
-        /// Its interpreter.
-        interpreter: String,
-        /// Whether the programs whose names are in it are followed.
-        is_followed: bool,
-    },
-    /// Another script.
-    OtherScript {
-        /// The script.
-        script: String,
-        /// Its interpreter.
-        interpreter: String,
-    },
-    /// A program that is started is not there.
-    Absent {
-        /// Its path or name.
-        program: String,
-        /// Why it would run.
-        because: Because,
-    },
-    /// A program is left out.
-    LeftOut {
-        /// Its path.
-        program: String,
-        /// Why it would run.
-        because: Because,
-        /// Why it is left out.
-        why: String,
-    },
-}
-
-impl fmt::Display for Note {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::ShellScript { script, interpreter, is_followed: true } => write!(
-                f,
-                "{script}: a script for {interpreter}: the profile has what {interpreter} can do, and what the programs \
-                 whose names are in the script can do; name others that it starts with --program"
-            ),
-            Self::ShellScript { script, interpreter, is_followed: false } => write!(
-                f,
-                "{script}: a script for {interpreter}: the profile has what {interpreter} can do; name the programs that \
-                 the script starts with --program"
-            ),
-            Self::OtherScript { script, interpreter } => write!(
-                f,
-                "{script}: a script for {interpreter}: the profile has what {interpreter} can do, with the modules that \
-                 are named with --module; name the programs that the script starts with --program"
-            ),
-            Self::Absent { program, because } => {
-                write!(f, "{program}: is not in the files; it would run because: {because}")
-            }
-            Self::LeftOut { program, because, why } => {
-                write!(f, "{program}: left out: {why}; it would run because: {because}")
-            }
-        }
-    }
 }
 
 /// Derives the programs of a request and, unless they alone are asked for, all that they start by names that are known.
@@ -300,9 +208,11 @@ impl<'a> Walk<'a> {
         Ok(())
     }
 
-    /// The words of a shell's command that are programs.
-    fn words(&mut self, text: &str, because: &Because) {
-        words(text).into_iter().for_each(|word| self.word(word, because));
+    /// The words of a shell's command that are programs. Returns all words.
+    fn words<'t>(&mut self, text: &'t str, because: &Because) -> Vec<&'t str> {
+        let words = words(text);
+        words.iter().for_each(|word| self.word(word, because));
+        words
     }
 
     fn word(&mut self, word: &str, because: &Because) {
@@ -333,14 +243,14 @@ impl<'a> Walk<'a> {
             return;
         }
         let because = Because::Script(path.to_owned());
-        self.words(&text, &because);
+        let words = self.words(&text, &because);
         for part in sourced(&text) {
             let Some(part) = self.find(part) else { continue };
             if is_plain_text(&self.head(&part)) && self.looked_up.insert(format!(". {part}")) {
                 self.shell_script(&part, &interpreter, &because);
             }
         }
-        for directory in words(&text).into_iter().filter(|it| it.starts_with('/')) {
+        for directory in words.into_iter().filter(|it| it.starts_with('/')) {
             self.scripts_in(directory.trim_end_matches('/'), &because);
         }
     }
@@ -362,10 +272,11 @@ impl<'a> Walk<'a> {
     fn interpret(&mut self, path: &str, script: &Script) -> Result<(), DeriveError> {
         let because = Because::Interprets(path.to_owned());
         self.require(&script.interpreter, because.clone())?;
-        let interpreter = script.by_env().unwrap_or(&script.interpreter).to_owned();
-        if script.by_env().is_some() {
-            self.require(&interpreter, because.clone())?;
+        let by_env = script.by_env();
+        if let Some(interpreter) = by_env {
+            self.require(interpreter, because.clone())?;
         }
+        let interpreter = by_env.unwrap_or(&script.interpreter).to_owned();
         for argument in &script.arguments {
             self.word(argument, &because);
         }
