@@ -23,6 +23,8 @@ mod index;
 mod machine;
 #[path = "../servers/measure.rs"]
 mod measure;
+#[path = "../servers/namespaces.rs"]
+mod namespaces;
 mod room;
 mod store;
 mod summary;
@@ -32,7 +34,7 @@ use std::env;
 use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
-use std::process::{Command, ExitCode};
+use std::process::ExitCode;
 
 use draw::Drawn;
 use index::Index;
@@ -67,11 +69,7 @@ fn outside(names: &[String]) -> ExitCode {
     let (index, store) = (Index::of_this_machine(), Store::new());
     let needed: BTreeSet<_> = chosen(names).iter().flat_map(|it| index.loaded(&it.package)).collect();
     store.fill(needed.iter().map(|it| &index.packages[*it]));
-    let mut inside = Command::new("unshare");
-    inside.args(["--net", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc"]);
-    inside.arg(env::current_exe().unwrap()).arg("--inside").args(names);
-    let status = inside.status().expect("unshare is installed");
-    ExitCode::from(u8::from(!status.success()))
+    namespaces::enter(names)
 }
 
 /// The programs that were drawn, or those of some packages.
@@ -133,7 +131,7 @@ impl Row {
 }
 
 fn inside(names: &[String]) -> ExitCode {
-    machine::run(Command::new("ip").args(["link", "set", "lo", "up"]));
+    namespaces::bring_loopback_up();
     let (index, store) = (Index::of_this_machine(), Store::new());
     let mut rows = Vec::new();
     println!("{}", summary::HEAD);

@@ -8,6 +8,7 @@
 //! - `client`: the requests that the servers get.
 //! - one file a server: what it is configured with and asked for.
 //! - `measure`: what is derived, in a process of its own, with its time and its memory.
+//! - `namespaces`: where all of it runs.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "this program is a measurement")]
 
@@ -21,12 +22,14 @@ mod machine;
 #[allow(dead_code, reason = "another bench takes more of it")]
 mod measure;
 mod memcached;
+mod namespaces;
 mod nginx;
 mod redis;
 mod sqlite3;
 
 use std::collections::BTreeSet;
 use std::env;
+use std::ffi::OsStr;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
@@ -121,15 +124,11 @@ fn outside(names: &[String]) -> ExitCode {
         return ExitCode::FAILURE;
     }
     let packages = PathBuf::from(String::from_utf8(unpacked.stdout).unwrap().trim());
-    let mut inside = Command::new("unshare");
-    inside.args(["--net", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc"]);
-    inside.arg(env::current_exe().unwrap()).arg("--inside").arg(packages).args(names);
-    let status = inside.status().expect("unshare is installed");
-    ExitCode::from(u8::from(!status.success()))
+    namespaces::enter([packages.as_os_str()].into_iter().chain(names.iter().map(OsStr::new)))
 }
 
 fn inside(packages: &Path, names: &[String]) -> ExitCode {
-    machine::run(Command::new("ip").args(["link", "set", "lo", "up"]));
+    namespaces::bring_loopback_up();
     let versions = fs::read_to_string(packages.join("debian-packages")).unwrap();
     let mut rows = Vec::new();
     for server in SERVERS.iter().filter(|it| names.is_empty() || names.iter().any(|name| name == it.name)) {
