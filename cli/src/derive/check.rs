@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use filter::diagram::Forest;
-use filter::{Filter, Permission};
+use filter::{Filter, Permission, Verdict};
 use profile::Profile;
 use syscalls::{Architecture, Syscall};
 
@@ -28,18 +28,10 @@ impl Check {
         reached: &BTreeSet<Syscall>,
         by_runtime: &BTreeSet<Syscall>,
     ) -> Result<Self, DeriveCommandError> {
-        let filter = SettingOptions::default().apply(|setting| Filter::new(profile, setting))?;
-        let mut found = Self::default();
+        let filter = filter(profile)?;
+        let mut found = Self { needed_to_start: refused(&filter, by_runtime)?, ..Self::default() };
         for call in Syscall::all() {
-            let Some(number) = call.number(Architecture::X86_64) else { continue };
-            let mut forest = Forest::default();
-            let node = filter.verdicts(profile::Architecture::X86_64, number, &mut forest)?;
-            let verdicts = forest.verdicts_of(node);
-            let permits = |verdict: &filter::Verdict| verdict.permission() >= Permission::Log;
-            let (always, never) = (verdicts.iter().all(permits), !verdicts.iter().any(permits));
-            if never && by_runtime.contains(&call) {
-                found.needed_to_start.push(call.name());
-            }
+            let Some((always, never)) = permits(&filter, call)? else { continue };
             match reached.contains(&call) {
                 true if never => found.refused.push(call.name()),
                 true if !always => found.partly.push(call.name()),
@@ -70,4 +62,36 @@ impl Check {
             text
         }
     }
+}
+
+/// Those of some calls that a profile refuses whatever their arguments are.
+pub(super) fn refused_of(
+    profile: &Profile,
+    calls: &BTreeSet<Syscall>,
+) -> Result<Vec<&'static str>, DeriveCommandError> {
+    refused(&filter(profile)?, calls)
+}
+
+fn filter(profile: &Profile) -> Result<Filter, DeriveCommandError> {
+    Ok(SettingOptions::default().apply(|setting| Filter::new(profile, setting))?)
+}
+
+fn refused(filter: &Filter, calls: &BTreeSet<Syscall>) -> Result<Vec<&'static str>, DeriveCommandError> {
+    let mut names = Vec::new();
+    for call in calls {
+        if let Some((_, true)) = permits(filter, *call)? {
+            names.push(call.name());
+        }
+    }
+    Ok(names)
+}
+
+/// Whether a filter permits a call whatever its arguments are, and whether it never does; `None` if x86_64 has no such call.
+fn permits(filter: &Filter, call: Syscall) -> Result<Option<(bool, bool)>, DeriveCommandError> {
+    let Some(number) = call.number(Architecture::X86_64) else { return Ok(None) };
+    let mut forest = Forest::default();
+    let node = filter.verdicts(profile::Architecture::X86_64, number, &mut forest)?;
+    let verdicts = forest.verdicts_of(node);
+    let permits = |verdict: &Verdict| verdict.permission() >= Permission::Log;
+    Ok(Some((verdicts.iter().all(permits), !verdicts.iter().any(permits))))
 }

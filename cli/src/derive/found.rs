@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 use syscalls::{Architecture, Syscall};
 
 use super::args::{DeriveOptions, OpenNumbers};
+use super::check::refused_of;
 use super::evidence::Evidence;
 use super::overrides::{Applied, Overrides};
 use super::target::Opened;
@@ -89,14 +90,14 @@ impl Found {
         &self,
         options: &DeriveOptions,
         profile: &Profile,
-    ) -> Vec<&'static str> {
-        let by_runtime = match self.by_runtime.is_empty() {
-            true => started_by(&[StartedBy::Runc, StartedBy::Crun], options.allow_privilege_escalation),
-            false => self.by_runtime.clone(),
-        };
-        let rules = profile.rules().iter().filter(|rule| rule.action() == profile::Action::Allow);
-        let named: BTreeSet<_> = rules.flat_map(profile::Rule::names).map(|it| it.as_str()).collect();
-        by_runtime.iter().map(|call| call.name()).filter(|name| !named.contains(name)).collect()
+    ) -> Result<Vec<&'static str>, DeriveCommandError> {
+        match self.by_runtime.is_empty() {
+            true => {
+                let runtimes = [StartedBy::Runc, StartedBy::Crun];
+                refused_of(profile, &started_by(&runtimes, options.allow_privilege_escalation))
+            }
+            false => refused_of(profile, &self.by_runtime),
+        }
     }
 
     /// How the programs reach each call, as JSON.

@@ -128,7 +128,7 @@ pub async fn from_image(
     let mut found = Found::of(options, &opened, tell)?;
     let profile = found.profile(options)?;
     let evidence = options.evidence.as_ref().map(|_| found.evidence());
-    let refused_to_runtimes = found.refused_to_runtimes(options, &profile);
+    let refused_to_runtimes = found.refused_to_runtimes(options, &profile)?;
     let Found { programs, remarks, .. } = found;
     Ok(FromImage { name, read, profile, programs, remarks, refused_to_runtimes, logins, evidence })
 }

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use convert::Machine;
 use profile::Profile;
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 use serde_json::{Value, json};
 use syscalls::Syscall;
 
@@ -15,7 +15,7 @@ use crate::derive_error::DeriveCommandError;
 const ARCHITECTURE: Machine = Machine::Amd64;
 
 /// A file of overrides.
-#[derive(Debug, Clone, Default, PartialEq, Deserialize, Serialize)]
+#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Overrides {
     #[serde(default)]
@@ -25,16 +25,16 @@ pub(super) struct Overrides {
 }
 
 /// Calls, and why they are permitted or refused whatever was derived.
-#[derive(Debug, Clone, PartialEq, Deserialize, Serialize)]
+#[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Override {
     names: Vec<String>,
     reason: String,
     /// For which architectures, as in the nodes' label `kubernetes.io/arch`; for all if there is none.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[serde(default)]
     architectures: Vec<String>,
     /// Conditions of the OCI runtime specification, all of which must hold.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[serde(default)]
     args: Vec<Value>,
 }
 
