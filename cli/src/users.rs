@@ -260,6 +260,19 @@ mod tests {
         json!({ "replicas": 1, "template": { "metadata": {}, "spec": spec(profiles) } })
     }
 
+    #[test]
+    fn the_base_of_what_a_runtime_gets_from_a_registry_has_users_too() {
+        let base = json!({ "type": "Localhost", "localhostProfile": "profiles/base.json" });
+        let oci = json!({ "ref": "registry.example/app@sha256:00", "baseProfile": base });
+        let container = json!({ "securityContext": { "seccompProfile": { "type": "OCI", "oci": oci } } });
+        let template = json!({ "template": { "metadata": {}, "spec": { "containers": [container] } } });
+        let users: Vec<_> = workload("Deployment", "web", None, &template).into_iter().collect();
+        let (read, profiles) = (["Deployment"].into(), BTreeMap::new());
+        let view = UsersView::of(&users, &read, &profiles, "profiles", &handlers(), Some("base"));
+        assert_eq!(view.users.len(), 1);
+        assert_eq!(view.users[0].name, "web");
+    }
+
     fn shop() -> Vec<Candidate> {
         [
             pod("web-1", &["audit"], "Running"),

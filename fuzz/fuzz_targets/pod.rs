@@ -53,6 +53,8 @@ fn is_pod(pod: &Value) -> bool {
         optional(context, Value::is_object)
             && optional(profile, Value::is_object)
             && optional(&profile["localhostProfile"], Value::is_string)
+            && optional(&profile["oci"], Value::is_object)
+            && optional(&profile["oci"]["baseProfile"], Value::is_object)
     };
     let text = |parent: &Value, key: &str| parent.get(key).is_none_or(Value::is_string);
     let words = |it: &Value| {
@@ -125,8 +127,9 @@ fn used(spec: &Value) -> BTreeSet<String> {
     let containers = CONTAINERS.iter().flat_map(|key| spec[*key].as_array().into_iter().flatten());
     std::iter::once(spec)
         .chain(containers)
-        .filter_map(|it| it["securityContext"]["seccompProfile"]["localhostProfile"].as_str())
-        .filter_map(name)
+        .map(|it| &it["securityContext"]["seccompProfile"])
+        .flat_map(|it| [&it["localhostProfile"], &it["oci"]["baseProfile"]["localhostProfile"]])
+        .filter_map(|it| it.as_str().and_then(name))
         .collect()
 }
 

@@ -34,6 +34,7 @@ pub mod pace;
 mod pod;
 mod running;
 mod runtime_class;
+mod seccomp_field;
 mod seccomp_observation;
 mod seccomp_profile;
 mod selection;

@@ -10,6 +10,7 @@ use serde::Deserialize;
 use crate::ProfileName;
 use crate::container_status::{ContainerStatus, NotStarted};
 use crate::running::RunningContainer;
+use crate::seccomp_field::SeccompField;
 
 /// The fields of a Pod that are watched.
 #[derive(Debug, Clone, Deserialize)]
@@ -90,12 +91,6 @@ struct Container {
 #[serde(rename_all = "camelCase", default)]
 struct SecurityContext {
     seccomp_profile: Option<SeccompField>,
-}
-
-#[derive(Debug, Clone, Default, Deserialize)]
-#[serde(rename_all = "camelCase", default)]
-struct SeccompField {
-    localhost_profile: Option<String>,
 }
 
 #[derive(Debug, Clone, Default, Deserialize)]
@@ -242,12 +237,14 @@ impl PodSpec {
         }
     }
 
-    /// Every `localhostProfile` of the pod and of its containers of each type.
+    /// Every `localhostProfile` of the pod and of its containers of each type, with those that are the base of a profile
+    /// that the runtime gets from a registry.
     pub fn localhost_profiles(&self) -> impl Iterator<Item = &str> {
         let containers = [&self.containers, &self.init_containers, &self.ephemeral_containers];
         std::iter::once(&self.security_context)
             .chain(containers.into_iter().flatten().map(|container| &container.security_context))
-            .filter_map(|context| context.as_ref()?.seccomp_profile.as_ref()?.localhost_profile.as_deref())
+            .filter_map(|context| context.as_ref()?.seccomp_profile.as_ref())
+            .flat_map(SeccompField::files)
     }
 
     /// The profiles that it names. `directory` is their directory below the kubelet's `seccomp/`.
@@ -288,7 +285,7 @@ impl PodSpec {
     }
 
     /// The profile that applies to a container: that of its own `seccompProfile`, or of the pod's if it has no such
-    /// field.
+    /// field. One that is the base of another does not apply alone, and is none.
     #[must_use]
     pub fn profile_of(&self, container: &str, directory: &str) -> Option<ProfileName> {
         let containers = [&self.containers, &self.init_containers, &self.ephemeral_containers];
@@ -322,6 +319,30 @@ mod tests {
             "ephemeralContainers": [{ "securityContext": using("profiles/d.json") }],
         });
         assert_eq!(profiles(spec), ["a", "b", "c", "d"]);
+    }
+
+    #[test]
+    fn the_base_of_a_profile_that_a_runtime_gets_counts_and_is_not_what_applies() {
+        let within = |base: Value| {
+            let oci = json!({ "ref": "registry.example/app@sha256:00", "baseProfile": base });
+            json!({ "seccompProfile": { "type": "OCI", "oci": oci } })
+        };
+        let of_ours = |file: &str| within(json!({ "type": "Localhost", "localhostProfile": file }));
+        let spec = json!({
+            "securityContext": of_ours("profiles/a.json"),
+            "containers": [
+                { "name": "main", "securityContext": of_ours("profiles/b.json") },
+                { "securityContext": within(json!({ "type": "RuntimeDefault" })) },
+                { "securityContext": { "seccompProfile": { "type": "OCI", "oci": { "ref": "x" } } } },
+                { "securityContext": { "seccompProfile": { "type": "OCI" } } },
+            ],
+            "initContainers": [{ "securityContext": of_ours("others/c.json") }],
+            "ephemeralContainers": [{ "securityContext": of_ours("profiles/d.json") }],
+        });
+        assert_eq!(profiles(spec.clone()), ["a", "b", "d"]);
+        let spec: PodSpec = serde_json::from_value(spec).unwrap();
+        assert_eq!(spec.profile_of("main", "profiles"), None);
+        assert_eq!(spec.container_profiles("profiles").count(), 0);
     }
 
     #[test]

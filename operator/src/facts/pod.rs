@@ -145,6 +145,14 @@ mod tests {
     }
 
     #[test]
+    fn a_pod_uses_the_base_of_what_its_runtime_gets_from_a_registry() {
+        let base = json!({ "type": "Localhost", "localhostProfile": "profiles/base.json" });
+        let oci = json!({ "ref": "registry.example/app@sha256:00", "baseProfile": base });
+        let spec = json!({ "securityContext": { "seccompProfile": { "type": "OCI", "oci": oci } } });
+        assert_eq!(kind(spec, "Running"), users(&["base"]));
+    }
+
+    #[test]
     fn a_pod_that_has_ended_uses_nothing() {
         for phase in ["Succeeded", "Failed"] {
             assert_eq!(kind(json!({ "securityContext": using("profiles/a.json") }), phase), PodKind::Other);

@@ -97,6 +97,18 @@ mod tests {
     }
 
     #[test]
+    fn a_pod_waits_for_the_base_of_what_its_runtime_gets_from_a_registry() {
+        let base = json!({ "type": "Localhost", "localhostProfile": "profiles/base.json" });
+        let oci = json!({ "ref": "registry.example/app@sha256:00", "baseProfile": base });
+        let pod = of(json!({
+            "schedulingGates": [{ "name": SCHEDULING_GATE }],
+            "containers": [{ "securityContext": { "seccompProfile": { "type": "OCI", "oci": oci } } }],
+        }))
+        .unwrap();
+        assert_eq!(pod.profiles.iter().map(ProfileName::as_str).collect::<Vec<_>>(), ["base"]);
+    }
+
+    #[test]
     fn a_file_that_no_profile_can_make_is_waited_for_and_files_elsewhere_are_not() {
         let pod = of(json!({
             "schedulingGates": [{ "name": SCHEDULING_GATE }],
