@@ -9,7 +9,7 @@ use std::fmt;
 
 use api::MAX_FILES;
 
-/// Most bytes that are reserved for everything but contents: an agent takes 6.3 MiB without any profile, and up to some
+/// Most bytes that are reserved for everything but contents: an agent takes 6.2 MiB without any profile, and up to some
 /// 6 MiB more while it reads pages of the largest ones (docs/performance.md), with some more for what the allocator
 /// does not give back.
 const RESERVED: u64 = 16 * 1024 * 1024;

@@ -4,6 +4,7 @@ use api::ProfileName;
 use profile::{Canonical, ContentHash, Listener, ParseError};
 
 use crate::budget::Refusal;
+use crate::kept::Kept;
 
 /// What should be under the name of one profile.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -11,7 +12,7 @@ pub enum Goal {
     /// A file with these bytes.
     File {
         /// The canonical bytes: kept so that a file is repaired while the API server is away.
-        bytes: Box<[u8]>,
+        bytes: Kept,
         /// Their hash.
         hash: ContentHash,
     },
@@ -65,10 +66,16 @@ impl Goal {
         match parsed {
             Ok(canonical) => match (canonical.listener(), listeners) {
                 (Some(listener), Listeners::Refused) => Self::listening(listener),
-                _ => Self::File { hash: canonical.hash(), bytes: canonical.into_bytes() },
+                _ => Self::File { hash: canonical.hash(), bytes: Kept::of(canonical.bytes()) },
             },
             Err(error) => Self::Rejected { reason: error.reason(), message: error.to_string().into() },
         }
+    }
+
+    /// A file with these bytes.
+    #[must_use]
+    pub fn file(bytes: &[u8]) -> Self {
+        Self::File { hash: ContentHash::of(bytes), bytes: Kept::of(bytes) }
     }
 
     /// The goal of a profile of this name: no file is made of other contents than those that the name states.

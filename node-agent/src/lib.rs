@@ -3,7 +3,7 @@
 //!
 //! Pure or synchronous, tested without a cluster:
 //! - [`budget`]: how many profiles there is room for.
-//! - [`goal`]: what should be under the name of one profile.
+//! - [`goal`]: what should be under the name of one profile. [`kept`]: the bytes of its file, compressed.
 //! - [`profiles`]: the profiles that exist, and what each asks of the directory.
 //! - [`disk`]: the directory: atomic writes, the ledger of the agent's files, what to do about one name.
 //! - [`keeper`]: makes the directory match the goals.
@@ -24,6 +24,7 @@ pub mod goal;
 mod jitter;
 pub mod journal;
 pub mod keeper;
+pub mod kept;
 pub mod metrics;
 pub mod notify;
 pub mod options;

@@ -232,7 +232,7 @@ impl Profiles {
     fn read(&mut self, profile: &WatchedProfile, name: &ProfileName) -> (Given, Goal) {
         let goal = Goal::of(Untrusted::canonical_in(&profile.spec), self.listeners).under(name);
         let Goal::File { bytes, .. } = &goal else { return (Given::Rejected, goal) };
-        let (length, cost) = (bytes.len(), Cost::of(name.as_str(), bytes.len()));
+        let (length, cost) = (bytes.length(), Cost::of(name.as_str(), bytes.length()));
         match self.account.has_room(cost) {
             Ok(()) => {
                 self.account.charge(cost);

@@ -53,7 +53,7 @@ fn logged(act: impl FnOnce()) -> Vec<Line> {
 }
 
 fn file(bytes: &str) -> Goal {
-    Goal::File { bytes: bytes.as_bytes().into(), hash: ContentHash::of(bytes.as_bytes()) }
+    Goal::file(bytes.as_bytes())
 }
 
 #[test]

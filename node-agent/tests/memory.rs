@@ -14,6 +14,7 @@ use std::sync::mpsc::{Sender, channel};
 use std::time::Duration;
 use std::{fs, thread};
 
+use profile::ContentHash;
 use serde_json::{Value, json};
 
 /// The chart's limit.
@@ -29,11 +30,16 @@ const PROGRAM: u64 = 4 * 1024 * 1024;
 /// How long the agent may take: a program without optimisation, on a machine that does much else.
 const PATIENCE: Duration = Duration::from_mins(15);
 
-/// The largest profile that the schema admits, or nearly: 4,096 names of 64 characters, 1,024 arguments.
+/// The largest profile that the schema admits, or nearly: 4,096 names of 64 characters, 1,024 arguments. No name occurs a
+/// second time, so that an agent cannot keep it in less memory.
 fn largest(number: usize) -> Value {
     let rules: Vec<_> = (0..512)
         .map(|rule| {
-            let name = |name| format!("{:x<64}", format!("call_{rule}_{name}_"));
+            let name = |name| {
+                let hash = ContentHash::of(format!("{number}/{rule}/{name}").as_bytes()).to_string();
+                let digits = hash.trim_start_matches("sha256:");
+                format!("c{}", &digits[1..])
+            };
             let argument = |index| json!({ "index": index, "value": u64::MAX.to_string(), "valueTwo": u64::MAX.to_string(), "op": "SCMP_CMP_MASKED_EQ" });
             json!({
                 "names": (0..8).map(name).collect::<Vec<_>>(), "action": "SCMP_ACT_ERRNO", "errnoRet": number,
@@ -141,7 +147,7 @@ impl Agent {
             .arg(format!("--memory-limit={limit}"))
             .arg(format!("--kubelet-root={}", directory.display()))
             .env("KUBECONFIG", directory.join("kubeconfig"))
-            // glibc would give each thread memory of its own; the chart's binary has another allocator, which does not.
+            // glibc would give each thread memory of its own, and how many threads there are depends on the machine.
             .env("MALLOC_ARENA_MAX", "1")
             .stdin(Stdio::null())
             .spawn();

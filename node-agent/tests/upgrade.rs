@@ -51,7 +51,7 @@ fn the_directory_and_the_ledger_of_version_1_are_taken_over() {
 
     let mut keeper = Keeper::new(Directory::open(root.path()).unwrap());
     for (name, bytes) in PROFILES {
-        let goal = Goal::File { bytes: bytes.as_bytes().into(), hash: ContentHash::of(bytes.as_bytes()) };
+        let goal = Goal::file(bytes.as_bytes());
         keeper.set_goal(name.parse().unwrap(), goal, Instant::now());
     }
     keeper.list_complete();

@@ -108,7 +108,7 @@ mod tests {
     }
 
     fn file(bytes: &[u8]) -> Goal {
-        Goal::File { bytes: bytes.into(), hash: ContentHash::of(bytes) }
+        Goal::file(bytes)
     }
 
     fn rejected(reason: &'static str) -> Goal {

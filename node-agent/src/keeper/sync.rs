@@ -102,7 +102,7 @@ impl<F: Faults> Keeper<F> {
                 (_, Some(replaces), Some(Goal::File { bytes, hash })) => {
                     let claim = self.ledger.as_ref().ok().and_then(|ledger| ledger.claim(&work.name));
                     let stamp = work.stamp(*hash, claim, record);
-                    let put = self.directory.put(&work.name, bytes, replaces, stamp);
+                    let put = self.directory.put(&work.name, &bytes.bytes(), replaces, stamp);
                     put.map(|replaced| work.replaced = Some(replaced))
                 }
                 (FileAction::Remove { directory }, ..) => {

@@ -24,7 +24,7 @@ pub(super) fn name(name: &str) -> ProfileName {
 }
 
 pub(super) fn file(bytes: &str) -> Goal {
-    Goal::File { bytes: bytes.as_bytes().into(), hash: ContentHash::of(bytes.as_bytes()) }
+    Goal::file(bytes.as_bytes())
 }
 
 /// Sets the goals of a complete list of the profiles that exist: those that are not in it are gone.

@@ -73,8 +73,9 @@ fn goal(outcome: Outcome) -> Goal {
 fn bytes(outcome: Outcome) -> String {
     match goal(outcome) {
         Goal::File { bytes, hash } => {
+            let bytes = bytes.bytes();
             assert_eq!(hash, ContentHash::of(&bytes));
-            String::from_utf8(bytes.into()).unwrap()
+            String::from_utf8(bytes).unwrap()
         }
         other => panic!("{other:?}"),
     }

@@ -8,7 +8,6 @@ use daemon::metrics::{Watch, Watches};
 use http::{Request, Response};
 use kube::Client;
 use kube::client::Body;
-use profile::ContentHash;
 use prometheus::Registry;
 use serde_json::{Value, json};
 use tokio::sync::{mpsc, watch};
@@ -83,7 +82,7 @@ fn goal(command: Option<Command>) -> (String, Goal) {
 /// The goal of a [`profile`].
 fn file(name: &str) -> (String, Goal) {
     let bytes = br#"{"defaultAction":"SCMP_ACT_LOG"}"#;
-    (name.to_owned(), Goal::File { bytes: bytes.as_slice().into(), hash: ContentHash::of(bytes) })
+    (name.to_owned(), Goal::file(bytes))
 }
 
 #[tokio::test(start_paused = true)]

@@ -28,7 +28,7 @@ fn started(path: &Path) -> Worker {
 /// A file should be under the name.
 async fn set_goal(worker: &Worker, name: &str) {
     let bytes = b"{}";
-    let goal = Goal::File { bytes: bytes.as_slice().into(), hash: profile::ContentHash::of(bytes) };
+    let goal = Goal::file(bytes);
     let command = Command::Goal { name: name.parse().unwrap(), goal, at: Instant::now() };
     worker.commands.send(command).await.unwrap();
 }

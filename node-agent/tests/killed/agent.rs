@@ -10,7 +10,6 @@ use std::{env, io};
 use node_agent::disk::{Directory, Faults, SystemCall};
 use node_agent::goal::Goal;
 use node_agent::keeper::Keeper;
-use profile::ContentHash;
 use rustix::io::Errno;
 use rustix::process::{Signal, getpid, kill_process};
 
@@ -54,7 +53,7 @@ pub(crate) fn act(directory: PathBuf) {
     let directory = Directory::with_faults(&directory, killer).unwrap();
     let mut keeper = Keeper::new(directory);
     for (name, bytes) in files::wanted(number(ROUND).unwrap()) {
-        let goal = Goal::File { hash: ContentHash::of(&bytes), bytes: bytes.into() };
+        let goal = Goal::file(&bytes);
         keeper.set_goal(name.parse().unwrap(), goal, Instant::now());
     }
     keeper.list_complete();
