@@ -84,6 +84,14 @@ pub enum ImageError {
     /// A certificate cannot be read or used.
     #[error("{}", escaped(.0))]
     Certificates(String),
+    /// Something failed after some logins could not be used.
+    #[error("{error}{}", notes(remarks))]
+    WithoutLogins {
+        /// What failed.
+        error: Box<ImageError>,
+        /// Which logins could not be used, and why.
+        remarks: Vec<String>,
+    },
     /// Public keys cannot be read or used.
     #[error("cannot read public keys from {}: {}", escaped_path(path), escaped(why))]
     Keys {
@@ -92,6 +100,11 @@ pub enum ImageError {
         /// Why.
         why: String,
     },
+}
+
+/// What is said after an error about logins that could not be used: they may be its cause.
+fn notes(remarks: &[String]) -> String {
+    remarks.iter().map(|remark| format!("\nnote: {}", escaped(remark))).collect()
 }
 
 /// What to do.
@@ -118,6 +131,7 @@ impl ImageError {
         match self {
             Self::Reference { error, .. } => error.reason(),
             Self::Image { error, .. } => error.reason(),
+            Self::WithoutLogins { error, .. } => error.reason(),
             Self::Attach { error, .. } => error.reason(),
             Self::Pull { error, .. } => error.reason(),
             Self::Copy { error, .. } => error.reason(),

@@ -12,7 +12,7 @@ use convert::Machine;
 use k8s_openapi::jiff::Timestamp;
 use narrow::Refused;
 use profile::Profile;
-use registry::{Attached, Created, Depth, Finder, Reference, Times};
+use registry::{Attached, Created, Depth, Finder, Reference, Sizes, Times};
 
 use crate::error::CliError;
 use crate::image::{Baseline, DockerConfig, RegistryOptions, one_profile, reference};
@@ -77,9 +77,11 @@ pub(crate) async fn attach_profile(
     let bytes = profile.canonical().into_bytes();
     let client = registry.client(&[image])?;
     let logins = DockerConfig::read()?;
-    let finder = Finder { client: &client, logins: &logins, depth: Depth::First, keys: None };
+    let finder =
+        Finder { client: &client, logins: &logins, depth: Depth::First, keys: None, sizes: Sizes::LARGEST };
     let planned = finder.plan_attachment(image, architectures, &bytes.into(), times).await;
-    let failed = |error| ImageError::Attach { image: image.to_string(), error: Box::new(error) };
+    let failed =
+        |error| logins.explained(ImageError::Attach { image: image.to_string(), error: Box::new(error) });
     let planned = planned.map_err(failed)?;
     planned.architectures().try_for_each(|architecture| {
         usable(profile, architecture).map_err(|error| ImageError::Useless {

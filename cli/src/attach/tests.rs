@@ -107,8 +107,13 @@ async fn the_artifact_is_the_same_in_every_registry() {
 async fn a_later_profile_takes_the_place_of_an_earlier_one() {
     for registry in [Registry::new("team/app"), Registry::new("team/app").with_referrers()] {
         let scene = Scene::with_image(registry).await;
-        scene.attach("reads.json", &[]).await.unwrap();
-        scene.attach("writes.json", &["--created", "2026-01-31T12:00:00Z"]).await.unwrap();
+        let first = scene.attach("reads.json", &[]).await.unwrap();
+        assert!(!first.contains("instead of"), "{first}");
+        let later = scene.attach("writes.json", &["--created", "2026-01-31T12:00:00Z"]).await.unwrap();
+        let said = format!("on linux/amd64 it counts instead of {}, which stays there", artifact(&first));
+        assert!(later.contains(&said), "{later}");
+        let again = scene.attach("writes.json", &["--created", "2026-01-31T12:00:00Z"]).await.unwrap();
+        assert!(!again.contains("instead of"), "it was there already: {again}");
         assert!(scene.contents().await.contains("\"write\""));
         // The present is later than that.
         scene.attach("reads.json", &[]).await.unwrap();

@@ -28,6 +28,9 @@ struct PlatformView {
     artifact: String,
     /// Whether it was attached now; otherwise it was there.
     attached: bool,
+    /// The artifact that has counted so far, if it is another one. It stays in the registry.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    instead_of: Option<String>,
 }
 
 impl AttachView {
@@ -37,6 +40,7 @@ impl AttachView {
             manifest: it.manifest.to_string(),
             artifact: it.artifact.to_string(),
             attached: it.is_new,
+            instead_of: it.instead_of.as_ref().map(ToString::to_string),
         });
         Self { image: image.to_string(), digest: attached.digest.to_string(), platforms: platforms.collect() }
     }
@@ -49,6 +53,13 @@ impl AttachView {
             let state = if it.attached { "attached" } else { "was there" };
             table.row([Cell::from(&it.platform), Cell::toned(state, Tone::Good), Cell::from(&it.artifact)]);
         }
-        format!("{}\n{}\n\n{}", paint.text(&self.image, Tone::Heading), self.digest, table.render(paint))
+        let mut text =
+            format!("{}\n{}\n\n{}", paint.text(&self.image, Tone::Heading), self.digest, table.render(paint));
+        for it in &self.platforms {
+            if let Some(other) = &it.instead_of {
+                text += &format!("on {} it counts instead of {other}, which stays there\n", it.platform);
+            }
+        }
+        text
     }
 }

@@ -5,7 +5,7 @@ mod tests;
 mod view;
 
 use clap::Args;
-use registry::{Depth, Finder};
+use registry::{Depth, Finder, Sizes};
 
 use crate::error::CliError;
 use crate::image::{DockerConfig, RegistryOptions, reference};
@@ -43,10 +43,12 @@ pub async fn copy(
     let (from, to) = (reference(&args.from)?, reference(&args.to)?);
     let client = args.registry.client(&[&from, &to])?;
     let logins = DockerConfig::read()?;
-    let finder = Finder { client: &client, logins: &logins, depth: Depth::First, keys: None };
+    let finder =
+        Finder { client: &client, logins: &logins, depth: Depth::First, keys: None, sizes: Sizes::LARGEST };
     let mut told = |number, of, size| tell(&format!("blob {number} of {of}, {}", bytes(size)));
     let copied = finder.copy(&from, &to, &mut told).await;
-    let copied =
-        copied.map_err(|error| ImageError::Copy { image: from.to_string(), error: Box::new(error) })?;
+    let failed =
+        |error| logins.explained(ImageError::Copy { image: from.to_string(), error: Box::new(error) });
+    let copied = copied.map_err(failed)?;
     Ok((CopyView::of(&from, &to, &copied), logins.remarks()))
 }

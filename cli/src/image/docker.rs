@@ -89,6 +89,14 @@ impl DockerConfig {
         self.remarks.borrow().clone()
     }
 
+    /// An error of what was done with these logins, and which of them could not be used.
+    pub(crate) fn explained(&self, error: ImageError) -> ImageError {
+        match self.remarks() {
+            remarks if remarks.is_empty() => error,
+            remarks => ImageError::WithoutLogins { error: Box::new(error), remarks },
+        }
+    }
+
     /// The login that a helper has for a registry.
     fn ask(&self, helper: &str, registry: &str) -> Option<Login> {
         match ask(helper, registry) {
@@ -233,5 +241,22 @@ mod tests {
             remarks[0].starts_with("docker-credential-does-not-exist gives no login for a.example: "),
             "{remarks:?}"
         );
+    }
+
+    #[test]
+    fn an_error_names_the_helpers_that_gave_no_login_and_is_the_same_without_them() {
+        let config = DockerConfig::parse(br#"{"credHelpers":{"a.example":"does-not-exist"}}"#).unwrap();
+        let failed = || ImageError::OneProfile("a.json".into());
+        assert_eq!(config.explained(failed()).to_string(), failed().to_string());
+        config.for_repository(Reference::parse("a.example/x").unwrap().repository());
+        let explained = config.explained(failed());
+        let text = explained.to_string();
+        let lines: Vec<_> = text.lines().collect();
+        assert_eq!(lines[0], failed().to_string());
+        assert!(
+            lines[1].starts_with("note: docker-credential-does-not-exist gives no login for a.example: "),
+            "{text}"
+        );
+        assert_eq!(explained.reason(), failed().reason());
     }
 }

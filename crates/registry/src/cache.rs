@@ -24,8 +24,27 @@ pub struct Bounds {
 pub struct Keep {
     /// For how long; nothing is kept for no time.
     pub time: Duration,
+    /// What it counts in bytes, besides what it shares with others.
+    pub bytes: usize,
+    /// What it shares with others.
+    pub shared: Option<Shared>,
+}
+
+/// A part of a value that other values have, too, and that is in memory once. It counts once.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Shared {
+    /// Which one it is: its address, for example, which nothing else has as long as the value is kept.
+    pub id: usize,
     /// What it counts in bytes.
     pub bytes: usize,
+}
+
+impl Keep {
+    /// For this time, with so many bytes of its own and nothing that it shares.
+    #[must_use]
+    pub const fn alone(time: Duration, bytes: usize) -> Self {
+        Self { time, bytes, shared: None }
+    }
 }
 
 /// A cache.
@@ -111,6 +130,8 @@ struct Kept<K, V> {
     values: HashMap<K, Entry<V>>,
     /// The keys by age, with the number of the entry that they were for.
     ages: VecDeque<(K, u64)>,
+    /// What entries share, with how many entries have it and what it counts.
+    shared: HashMap<usize, (usize, usize)>,
     bytes: usize,
     next: u64,
 }
@@ -120,12 +141,14 @@ struct Entry<V> {
     value: V,
     until: Instant,
     bytes: usize,
+    /// Which part it shares.
+    shared: Option<usize>,
     number: u64,
 }
 
 impl<K, V> Default for Kept<K, V> {
     fn default() -> Self {
-        Self { values: HashMap::new(), ages: VecDeque::new(), bytes: 0, next: 0 }
+        Self { values: HashMap::new(), ages: VecDeque::new(), shared: HashMap::new(), bytes: 0, next: 0 }
     }
 }
 
@@ -141,10 +164,11 @@ impl<K: Hash + Eq + Clone, V: Clone> Kept<K, V> {
 
     fn insert(&mut self, key: K, value: V, keep: Keep, bounds: Bounds, now: Instant) {
         self.remove(&key);
-        if keep.time.is_zero() || keep.bytes > bounds.bytes || bounds.number == 0 {
+        let whole = keep.bytes.saturating_add(keep.shared.map_or(0, |shared| shared.bytes));
+        if keep.time.is_zero() || whole > bounds.bytes || bounds.number == 0 {
             return;
         }
-        while self.values.len() >= bounds.number || self.bytes + keep.bytes > bounds.bytes {
+        while self.values.len() >= bounds.number || self.bytes + self.added(&keep) > bounds.bytes {
             let Some((oldest, number)) = self.ages.pop_front() else { break };
             // A key that has gone or was loaded again since is not the oldest any more.
             if self.values.get(&oldest).is_some_and(|entry| entry.number == number) {
@@ -153,9 +177,13 @@ impl<K: Hash + Eq + Clone, V: Clone> Kept<K, V> {
         }
         let number = self.next;
         self.next += 1;
-        self.bytes += keep.bytes;
+        self.bytes += self.added(&keep);
+        if let Some(Shared { id, bytes }) = keep.shared {
+            self.shared.entry(id).or_insert((0, bytes)).0 += 1;
+        }
         self.ages.push_back((key.clone(), number));
-        self.values.insert(key, Entry { value, until: now + keep.time, bytes: keep.bytes, number });
+        let shared = keep.shared.map(|shared| shared.id);
+        self.values.insert(key, Entry { value, until: now + keep.time, bytes: keep.bytes, shared, number });
         // Keys of entries that have gone do not pile up.
         if self.ages.len() > 2 * self.values.len() + 16 {
             let values = &self.values;
@@ -163,9 +191,22 @@ impl<K: Hash + Eq + Clone, V: Clone> Kept<K, V> {
         }
     }
 
+    /// By how many bytes this would make it larger.
+    fn added(&self, keep: &Keep) -> usize {
+        let shared = keep.shared.filter(|shared| !self.shared.contains_key(&shared.id));
+        keep.bytes + shared.map_or(0, |shared| shared.bytes)
+    }
+
     fn remove(&mut self, key: &K) {
-        if let Some(entry) = self.values.remove(key) {
-            self.bytes -= entry.bytes;
+        let Some(entry) = self.values.remove(key) else { return };
+        self.bytes -= entry.bytes;
+        let Some(id) = entry.shared else { return };
+        if let Some((count, bytes)) = self.shared.get_mut(&id) {
+            *count -= 1;
+            if *count == 0 {
+                self.bytes -= *bytes;
+                self.shared.remove(&id);
+            }
         }
     }
 }
@@ -179,7 +220,7 @@ mod tests {
     const BOUNDS: Bounds = Bounds { number: 3, bytes: 100 };
 
     fn keep(seconds: u64, bytes: usize) -> Keep {
-        Keep { time: Duration::from_secs(seconds), bytes }
+        Keep::alone(Duration::from_secs(seconds), bytes)
     }
 
     #[test]
@@ -195,6 +236,30 @@ mod tests {
         assert_eq!(kept.get(&6, now), None);
         assert_eq!(kept.get(&5, now + Duration::from_mins(1)), None);
         assert_eq!(kept.bytes, 10);
+    }
+
+    #[test]
+    fn what_values_share_counts_once_and_as_long_as_one_of_them_is_kept() {
+        let bounds = Bounds { number: 100, bytes: 100 };
+        let (mut kept, now) = (Kept::default(), Instant::now());
+        let sharing = |id| Keep { shared: Some(Shared { id, bytes: 60 }), ..keep(60, 10) };
+        for key in 0..4 {
+            kept.insert(key, key, sharing(1), bounds, now);
+        }
+        assert_eq!((kept.values.len(), kept.bytes), (4, 100));
+        // One more: the oldest goes, the part stays.
+        kept.insert(4, 4, sharing(1), bounds, now);
+        assert_eq!((kept.values.len(), kept.bytes, kept.get(&0, now)), (4, 100, None));
+        // Both parts do not fit, so that all that have the first one go.
+        kept.insert(5, 5, sharing(2), bounds, now);
+        assert_eq!((kept.values.len(), kept.bytes, kept.get(&5, now)), (1, 70, Some(5)));
+        // Loaded again with another part.
+        kept.insert(5, 5, sharing(3), bounds, now);
+        assert_eq!((kept.bytes, kept.shared.len()), (70, 1));
+        kept.insert(6, 6, Keep { shared: Some(Shared { id: 4, bytes: 91 }), ..keep(60, 10) }, bounds, now);
+        assert_eq!((kept.get(&6, now), kept.get(&5, now)), (None, Some(5)), "it is larger than the cache");
+        assert_eq!(kept.get(&5, now + Duration::from_mins(1)), None);
+        assert_eq!((kept.bytes, kept.shared.len()), (0, 0));
     }
 
     #[test]

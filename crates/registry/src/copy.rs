@@ -6,7 +6,7 @@ use std::sync::Arc;
 use crate::attach::Referrer;
 use crate::client::{Place, TransferError};
 use crate::document::{Descriptor, Document, Manifest};
-use crate::find::Opened;
+use crate::find::{OfIndex, Opened};
 use crate::{Digest, FindError, Finder, Logins, Reference, RegistryError, Unusable};
 
 /// What was copied.
@@ -90,8 +90,7 @@ impl Whole {
         for manifest in manifests.chain(self.profiles.iter().map(|(_, manifest)| manifest)) {
             for descriptor in std::iter::once(&manifest.config).chain(&manifest.layers) {
                 // What is to be had from elsewhere is not in the registry.
-                let is_elsewhere = descriptor.urls.as_ref().is_some_and(|urls| !urls.0.is_empty());
-                if !is_elsewhere && known.insert(&descriptor.digest) {
+                if !descriptor.is_elsewhere.0 && known.insert(&descriptor.digest) {
                     blobs.push(descriptor.clone());
                 }
             }
@@ -142,7 +141,7 @@ impl<L: Logins> Finder<'_, L> {
             Document::Index(index) => {
                 let mut known = BTreeSet::new();
                 for descriptor in index.manifests.iter().filter(|it| known.insert(&it.digest)) {
-                    manifests.push(self.entry(&root, descriptor).await?);
+                    manifests.push(self.entry(&OfIndex::of(&root), descriptor).await?);
                 }
             }
         }

@@ -105,6 +105,12 @@ pub enum RegistryError {
 }
 
 impl RegistryError {
+    /// Whether something was larger than it might be.
+    #[must_use]
+    pub(crate) const fn is_too_large(&self) -> bool {
+        matches!(self, Self::TooLarge { .. })
+    }
+
     /// The reason, as one word of a bounded set.
     #[must_use]
     pub const fn reason(&self) -> &'static str {

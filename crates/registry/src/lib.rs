@@ -36,7 +36,7 @@ mod signature;
 pub mod testing;
 
 pub use attach::{Artifact, AttachError, Attached, Attachment, NotLatest, Planned, Times};
-pub use cache::{Bounds, Cache, Keep};
+pub use cache::{Bounds, Cache, Keep, Shared};
 pub use client::{Client, ClientError, Fetched, Limits, Referrers, Which};
 pub use copy::{Copied, CopyError};
 pub use created::Created;
@@ -45,7 +45,7 @@ pub use document::{Document, DocumentError};
 pub use error::{RegistryError, Said};
 pub use find::{
     Architecture, Carried, Depth, FindError, Finder, ForPlatform, Found, LARGEST_PROFILE, Logins, NoPlatform,
-    Place, Refusal, Unsigned, Unusable, choose, platforms,
+    Place, Refusal, Sizes, Unsigned, Unusable, choose, platforms,
 };
 pub use keyring::{Keyring, KeyringError, Matched, PullSecret, SecretProblem};
 pub use login::{Fingerprint, Login};

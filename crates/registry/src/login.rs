@@ -55,7 +55,7 @@ impl fmt::Debug for Login {
     }
 }
 
-/// What distinguishes two logins, or two sets of them, in a cache.
+/// What distinguishes two logins, or two sets of them, in a cache, or two questions that are asked with them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Fingerprint([u8; 32]);
 
@@ -68,6 +68,12 @@ impl Fingerprint {
             hash.update(part);
         }
         Self(hash.finalize().into())
+    }
+
+    /// That of what is asked with these logins, by all parts of the question in their order.
+    #[must_use]
+    pub fn with<'a>(&'a self, question: impl IntoIterator<Item = &'a [u8]>) -> Self {
+        Self::of(std::iter::once(&self.0[..]).chain(question))
     }
 
     pub(crate) const fn bytes(&self) -> &[u8; 32] {
@@ -99,5 +105,15 @@ mod tests {
         let found: std::collections::BTreeSet<_> = all.iter().map(Login::fingerprint).collect();
         assert_eq!(found.len(), all.len());
         assert_eq!(Login::user("", "x").fingerprint(), Login::Anonymous.fingerprint());
+    }
+
+    #[test]
+    fn different_questions_or_logins_have_different_fingerprints() {
+        let logins = [Login::Anonymous, Login::user("a", "b")].map(|login| login.fingerprint());
+        let questions: [&[&[u8]]; 5] = [&[], &[b""], &[b"ab"], &[b"a", b"b"], &[b"b", b"a"]];
+        let of = |login: &Fingerprint| questions.map(|parts| login.with(parts.iter().copied()));
+        let found: std::collections::BTreeSet<_> = logins.iter().flat_map(of).collect();
+        assert_eq!(found.len(), 2 * questions.len());
+        assert_eq!(of(&logins[0]), of(&logins[0]));
     }
 }

@@ -1,65 +1,102 @@
 //! A registry of another project on a port of loopback, and the tools that use it.
 
 use std::fs;
-use std::io::{BufRead, BufReader, Read};
-use std::path::PathBuf;
-use std::process::{Child, Command, Output, Stdio};
+use std::net::Ipv4Addr;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
 use std::sync::LazyLock;
-use std::thread;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use serde_json::json;
+use e2e::referrers_registry;
+use serde_json::{Value, json};
 use tempfile::TempDir;
 use xtask::build_program::build_plugin;
 use xtask::programs::Programs;
 use xtask::workspace::repository;
+
+use super::TYPE;
+use super::registry_process::{CERTIFICATE, HASH, KEY, PASSWORD, RegistryProcess, USER, identity, logins};
+use super::tokens::Tokens;
 
 static PROGRAMS: LazyLock<Programs> =
     LazyLock::new(|| Programs::build_registries().unwrap_or_else(|error| panic!("{error}")));
 static PLUGIN: LazyLock<PathBuf> =
     LazyLock::new(|| build_plugin(repository()).unwrap_or_else(|error| panic!("{error}")));
 
-const USER: &str = "somebody";
-const PASSWORD: &str = "right";
-/// The bcrypt of the password, the only hash that the registry reads.
-const HASH: &str = "$2b$05$abcdefghijklmnopqrstuu8xaCxxL82bnl.UY74PMksDxIJShppPC";
-
 /// A registry that runs until this is dropped, and the folder of somebody who uses it.
 pub(crate) struct Server {
-    child: Child,
+    _process: RegistryProcess,
     host: String,
     has_tls: bool,
+    /// Whether it has the API for referrers.
+    has_api: bool,
     folder: TempDir,
+    /// The service whose tokens it takes, if it does.
+    tokens: Option<Tokens>,
 }
 
 impl Server {
     /// The registry of the distribution project, with TLS and a login.
     pub(crate) fn distribution() -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let path = |name: &str| folder.path().join(name);
-        let identity = rcgen::generate_simple_self_signed(vec!["127.0.0.1".to_owned()]).unwrap();
-        fs::write(path("ca.pem"), identity.cert.pem()).unwrap();
-        fs::write(path("key.pem"), identity.signing_key.serialize_pem()).unwrap();
-        fs::write(path("users"), format!("{USER}:{HASH}\n")).unwrap();
-        let config = json!({
-            "version": "0.1",
-            "log": { "level": "info" },
-            "storage": { "filesystem": { "rootdirectory": path("data") } },
-            "http": {
-                "addr": "127.0.0.1:0",
-                "tls": { "certificate": path("ca.pem"), "key": path("key.pem") },
-            },
-            "auth": { "htpasswd": { "realm": "test", "path": path("users") } },
+        let users = format!("{USER}:{HASH}\n");
+        let address = Ipv4Addr::LOCALHOST.into();
+        let process = RegistryProcess::distribution(&PROGRAMS, folder.path(), address, Some(&users));
+        let server = Self::of(process, folder, true);
+        server.log_in();
+        server
+    }
+
+    /// The same, which takes tokens of a service alone.
+    pub(crate) fn with_tokens() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let (registry, address) = (PROGRAMS.command("registry"), Ipv4Addr::LOCALHOST.into());
+        let mut tokens = None;
+        let process = RegistryProcess::of_distribution(registry, folder.path(), address, |identity| {
+            let tokens = tokens.insert(Tokens::start(identity, USER, PASSWORD, folder.path()));
+            Some(tokens.options())
         });
-        // YAML reads JSON.
-        fs::write(path("config.yaml"), config.to_string()).unwrap();
-        let mut registry = PROGRAMS.command("registry");
-        registry.arg("serve").arg(path("config.yaml")).env("OTEL_TRACES_EXPORTER", "none");
-        let server = Self::start(registry, folder, true, |line| {
-            let (_, rest) = line.split_once("listening on ")?;
-            rest.split([',', '"']).next()?.rsplit(':').next()?.parse().ok()
+        let server = Self { tokens, ..Self::of(process, folder, true) };
+        server.log_in();
+        server
+    }
+
+    /// An older one of the same project, from Debian's package, with TLS and a login.
+    pub(crate) fn of_debian() -> Self {
+        static PACKAGE: LazyLock<PathBuf> = LazyLock::new(|| {
+            let script = repository().join("e2e/debian-packages.sh");
+            let done = Command::new(script).args(["docker-registry", "docker-registry"]).output().unwrap();
+            assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
+            String::from_utf8(done.stdout).unwrap().trim_end().into()
         });
+        let folder = tempfile::tempdir().unwrap();
+        let registry = Command::new(PACKAGE.join("usr/bin/docker-registry"));
+        let users = logins(folder.path(), &format!("{USER}:{HASH}\n"));
+        let address = Ipv4Addr::LOCALHOST.into();
+        let process = RegistryProcess::of_distribution(registry, folder.path(), address, |_| Some(users));
+        let server = Self::of(process, folder, true);
+        server.log_in();
+        server
+    }
+
+    /// The registry of go-containerregistry with the API for referrers, in memory, with TLS and a login.
+    pub(crate) fn with_referrers() -> Self {
+        // Where the next run finds it, and not in a folder that a static would never remove.
+        static BUILT: LazyLock<PathBuf> = LazyLock::new(|| {
+            let folder = tempfile::tempdir().unwrap();
+            let program = referrers_registry::build(folder.path()).unwrap_or_else(|error| panic!("{error}"));
+            let kept = Path::new(env!("CARGO_TARGET_TMPDIR")).join("registry-with-referrers");
+            _ = fs::remove_file(&kept);
+            fs::copy(program, &kept).unwrap();
+            kept
+        });
+        let folder = tempfile::tempdir().unwrap();
+        identity(folder.path(), Ipv4Addr::LOCALHOST.into());
+        let mut registry = Command::new(&*BUILT);
+        registry.args([CERTIFICATE, KEY].map(|name| folder.path().join(name))).args([USER, PASSWORD]);
+        let process = RegistryProcess::start(registry, port_of_crane);
+        let server = Self { has_api: true, ..Self::of(process, folder, true) };
         server.log_in();
         server
     }
@@ -68,28 +105,18 @@ impl Server {
     pub(crate) fn crane() -> Self {
         let mut registry = PROGRAMS.command("crane");
         registry.args(["registry", "serve", "--address", "127.0.0.1:0"]);
-        Self::start(registry, tempfile::tempdir().unwrap(), false, |line| {
-            line.split_once("serving on port ")?.1.trim().parse().ok()
-        })
+        let process = RegistryProcess::start(registry, port_of_crane);
+        Self::of(process, tempfile::tempdir().unwrap(), false)
     }
 
-    /// Starts a registry, and waits until it names its port.
-    fn start(mut registry: Command, folder: TempDir, has_tls: bool, port: fn(&str) -> Option<u16>) -> Self {
-        let mut child =
-            registry.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
-        let mut log = BufReader::new(child.stderr.take().unwrap());
-        let mut said = String::new();
-        let port = loop {
-            let mut line = String::new();
-            assert!(log.read_line(&mut line).unwrap() > 0, "the registry ended: {said}");
-            match port(&line) {
-                Some(port) => break port,
-                None => said += &line,
-            }
-        };
-        // What it says later is read, so that it can go on.
-        thread::spawn(move || log.read_to_end(&mut Vec::new()));
-        Self { child, host: format!("127.0.0.1:{port}"), has_tls, folder }
+    fn of(process: RegistryProcess, folder: TempDir, has_tls: bool) -> Self {
+        let host = format!("127.0.0.1:{}", process.port());
+        Self { _process: process, host, has_tls, has_api: false, folder, tokens: None }
+    }
+
+    /// For what tokens were asked of its service: the status of the answer and the scope.
+    pub(crate) fn tokens_asked(&self) -> Vec<String> {
+        self.tokens.as_ref().map(Tokens::asked).unwrap_or_default()
     }
 
     /// The repository of the image.
@@ -162,7 +189,12 @@ impl Server {
         let ca = self.path("ca.pem");
         let how = if self.has_tls { ["--ca-file", &ca] } else { ["--plain-http", &self.host] };
         let mut command = Command::new(PLUGIN.join("kubectl-seccomp"));
-        self.run(command.arg(task).args(arguments).args(how), code)
+        self.run(command.arg(task).args(arguments).args(how).args(self.inside()), code)
+    }
+
+    /// The option without which the service for tokens would not be asked, as it is on this machine.
+    fn inside(&self) -> Option<String> {
+        self.tokens.as_ref().map(|tokens| format!("--inside={}", tokens.host()))
     }
 
     /// Runs a command of `kubectl seccomp` that asks both registries, with the logins and certificates of both.
@@ -174,14 +206,36 @@ impl Server {
                 true => command.args(["--ca-file", &server.path("ca.pem")]),
                 false => command.args(["--plain-http", &server.host]),
             };
+            command.args(server.inside());
         }
         let with_login = if self.has_tls { self } else { other };
         with_login.run(&mut command, 0)
     }
 
+    /// What oras finds that refers to the image with a profile.
+    pub(crate) fn discover(&self) -> Vec<Value> {
+        let how = ["discover", &self.image(), "--format", "json"];
+        // The registry with the API for referrers says of each the type of its configuration, whatever type the artifact
+        // has, so that oras finds none by the type.
+        let of_type: &[&str] = if self.has_api { &[] } else { &["--artifact-type", TYPE] };
+        let found: Value = serde_json::from_str(&self.oras(&[&how, of_type].concat())).unwrap();
+        found["referrers"].as_array().unwrap().clone()
+    }
+
     /// The digest of an image, as crane sees it.
     pub(crate) fn digest(&self, image: &str) -> String {
         self.tool("crane", &["digest", image])
+    }
+
+    /// The tags of the repository.
+    pub(crate) fn tags(&self) -> Vec<String> {
+        let printed = self.tool("crane", &["ls", &self.repository()]);
+        printed.lines().map(str::to_owned).collect()
+    }
+
+    /// Deletes a tag of the repository.
+    pub(crate) fn delete_tag(&self, tag: &str) {
+        self.tool("crane", &["delete", &format!("{}:{tag}", self.repository())]);
     }
 
     /// Runs a program in the folder, which must end with this code.
@@ -197,9 +251,7 @@ impl Server {
     }
 }
 
-impl Drop for Server {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
+/// The port that crane's registry says it serves on.
+fn port_of_crane(line: &str) -> Option<u16> {
+    line.split_once("serving on port ")?.1.trim().parse().ok()
 }

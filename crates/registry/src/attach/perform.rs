@@ -30,6 +30,8 @@ pub struct Attachment {
     pub artifact: Digest,
     /// Whether it was made now; otherwise it was there.
     pub is_new: bool,
+    /// The artifact that has counted so far, if it is another one.
+    pub instead_of: Option<Digest>,
 }
 
 /// What is to be done for an image.
@@ -183,7 +185,10 @@ impl<L: Logins> Finder<'_, L> {
             }
         };
         let is_new = artifact.is_some();
-        Ok((Attachment { architecture, manifest, artifact: digest, is_new }, artifact))
+        // If none has counted, because none was the latest, there is none to name.
+        let counted = find::choose(&known).ok().flatten();
+        let instead_of = counted.filter(|other| *other != digest);
+        Ok((Attachment { architecture, manifest, artifact: digest, is_new, instead_of }, artifact))
     }
 
     /// Writes with the login that has read the image or, if that may not write, with another one.

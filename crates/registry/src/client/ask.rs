@@ -3,7 +3,7 @@
 use std::error::Error as _;
 use std::time::Instant;
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Method, Request, StatusCode, header};
 use http_body_util::{BodyExt, Either, Full};
 use hyper::body::{Body, Incoming};
@@ -170,19 +170,27 @@ pub(super) async fn read_body(
     if body.size_hint().lower() > limit {
         return Err(too_large);
     }
-    let mut bytes = BytesMut::new();
+    let mut bytes = Vec::new();
     while let Some(frame) = body.frame().await {
         let frame = frame.map_err(|error| RegistryError::Connection {
             host: "the registry".to_owned(),
             cause: error.to_string(),
         })?;
         let Some(data) = frame.data_ref() else { continue };
-        if (bytes.len() + data.len()) as u64 > limit {
+        let length = bytes.len() + data.len();
+        if length as u64 > limit {
             return Err(too_large);
+        }
+        if length > bytes.capacity() {
+            // Twice as much as before, but no more than the body may have.
+            let most = usize::try_from(limit).unwrap_or(usize::MAX);
+            let capacity = length.max(bytes.capacity().saturating_mul(2).min(most));
+            bytes.reserve_exact(capacity - bytes.len());
         }
         bytes.extend_from_slice(data);
     }
-    Ok(bytes.freeze())
+    // Without what is left of the capacity.
+    Ok(bytes.into_boxed_slice().into())
 }
 
 /// The error of a request that got no answer.

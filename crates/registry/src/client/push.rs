@@ -6,7 +6,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 
 use super::Client;
 use super::ask::{Answer, Question};
-use super::read::fallback_tag;
+use super::read::{Fallback, fallback_tag, stated};
 use crate::attach::{Artifact, Referrer, with_entry};
 use crate::document::{LARGEST_MANIFEST, media};
 use crate::protocol::{Authorization, Target};
@@ -72,9 +72,11 @@ impl Client {
         bytes: Bytes,
     ) -> Result<bool, RegistryError> {
         self.in_time(async {
-            let answer = self.put(place, name, media_type, bytes, HeaderMap::new()).await?;
+            let answer = self.put(place, name, media_type, bytes.clone(), HeaderMap::new()).await?;
             let is_listed = answer.head.headers.contains_key(SUBJECT);
-            answer.body(LARGEST_MANIFEST, "answer").await?;
+            let (head, _) = answer.body(LARGEST_MANIFEST, "answer").await?;
+            // It may have changed the manifest, so that nobody finds it by its digest.
+            stated(&head, &bytes)?;
             Ok(is_listed)
         })
         .await
@@ -140,14 +142,16 @@ impl Client {
             let known = self.fallback(repository, subject, login).await?;
             let mut condition = HeaderMap::new();
             let index = match &known {
-                Some((index, _)) if index.manifests.iter().any(|it| it.digest == referrer.digest()) => {
+                Some(Fallback { index, .. })
+                    if index.manifests.iter().any(|it| it.digest == referrer.digest()) =>
+                {
                     return Ok(());
                 }
-                Some((_, fetched)) => {
-                    if let Some(etag) = &fetched.etag {
+                Some(Fallback { bytes, etag, .. }) => {
+                    if let Some(etag) = etag {
                         condition.insert(IF_MATCH, etag.clone());
                     }
-                    with_entry(&fetched.bytes, referrer)
+                    with_entry(bytes, referrer)
                 }
                 None => {
                     condition.insert(IF_NONE_MATCH, HeaderValue::from_static("*"));

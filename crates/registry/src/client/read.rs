@@ -57,6 +57,15 @@ pub struct Referrers {
     pub by_api: bool,
 }
 
+/// The index of the tag that stands in for the API.
+pub(super) struct Fallback {
+    pub(super) index: Index,
+    /// Its bytes.
+    pub(super) bytes: Bytes,
+    /// The header `ETag`.
+    pub(super) etag: Option<HeaderValue>,
+}
+
 impl Client {
     /// The manifest or the index of a reference. Its bytes are verified against the digest: the one that was asked for,
     /// or the one that the registry states.
@@ -133,11 +142,23 @@ impl Client {
         digest: &Digest,
         login: &Login,
     ) -> Result<Referrers, RegistryError> {
-        if let Some(descriptors) = self.in_time(self.referrers_by_api(repository, digest, login)).await? {
+        self.referrers_within(LARGEST_MANIFEST, repository, digest, login).await
+    }
+
+    /// The same, of a list of at most `limit` bytes.
+    pub(crate) async fn referrers_within(
+        &self,
+        limit: u64,
+        repository: &Repository,
+        digest: &Digest,
+        login: &Login,
+    ) -> Result<Referrers, RegistryError> {
+        let by_api = self.in_time(self.referrers_by_api(limit, repository, digest, login)).await?;
+        if let Some(descriptors) = by_api {
             return Ok(Referrers { descriptors, by_api: true });
         }
-        let descriptors = match self.fallback(repository, digest, login).await? {
-            Some((Index { manifests, .. }, _)) => manifests,
+        let descriptors = match self.fallback_within(limit, repository, digest, login).await? {
+            Some(Fallback { index: Index { manifests, .. }, .. }) => manifests,
             None => Vec::new(),
         };
         Ok(Referrers { descriptors, by_api: false })
@@ -149,13 +170,24 @@ impl Client {
         repository: &Repository,
         digest: &Digest,
         login: &Login,
-    ) -> Result<Option<(Index, Fetched)>, RegistryError> {
+    ) -> Result<Option<Fallback>, RegistryError> {
+        self.fallback_within(LARGEST_MANIFEST, repository, digest, login).await
+    }
+
+    /// The same, of at most `limit` bytes.
+    async fn fallback_within(
+        &self,
+        limit: u64,
+        repository: &Repository,
+        digest: &Digest,
+        login: &Login,
+    ) -> Result<Option<Fallback>, RegistryError> {
         let Some(tag) = fallback_tag(digest) else { return Ok(None) };
-        match self.manifest(repository, &Which::Tag(tag), login).await {
-            Ok(fetched) => match &fetched.document {
-                Document::Index(index) => Ok(Some((index.clone(), fetched))),
-                Document::Image(_) => Err(crate::DocumentError::Kind.into()),
-            },
+        match self.manifest_within(limit, repository, &Which::Tag(tag), login).await {
+            Ok(Fetched { document: Document::Index(index), bytes, etag, .. }) => {
+                Ok(Some(Fallback { index, bytes, etag }))
+            }
+            Ok(_) => Err(crate::DocumentError::Kind.into()),
             Err(RegistryError::NotFound(_)) => Ok(None),
             Err(error) => Err(error),
         }
@@ -164,16 +196,17 @@ impl Client {
     /// `None` if the registry has no such API.
     async fn referrers_by_api(
         &self,
+        limit: u64,
         repository: &Repository,
         digest: &Digest,
         login: &Login,
     ) -> Result<Option<Vec<Descriptor>>, RegistryError> {
         const WHAT: &str = "list of referrers";
-        const TOO_LARGE: RegistryError = RegistryError::TooLarge { what: WHAT, limit: LARGEST_MANIFEST };
+        let too_large = RegistryError::TooLarge { what: WHAT, limit };
         let accept = HeaderValue::from_static(media::INDEX);
         let mut question =
             self.question(repository, &format!("referrers/{digest}"), login, accept.clone())?;
-        let (mut found, mut left) = (Vec::new(), LARGEST_MANIFEST);
+        let (mut found, mut left) = (Vec::new(), limit);
         for _ in 0..MOST_PAGES {
             let answer = self.ask(question).await?;
             if matches!(answer.head.status, StatusCode::NOT_FOUND | StatusCode::METHOD_NOT_ALLOWED) {
@@ -182,7 +215,7 @@ impl Client {
             let from = answer.from.clone();
             // All pages together are as large as the index of the tag may be.
             let (head, bytes) = answer.body(left, WHAT).await.map_err(|error| match error {
-                RegistryError::TooLarge { .. } => TOO_LARGE,
+                RegistryError::TooLarge { .. } => too_large.clone(),
                 error => error,
             })?;
             left -= bytes.len() as u64;
@@ -196,7 +229,7 @@ impl Client {
             };
             found.extend(index.manifests);
             if found.len() > MOST_ITEMS {
-                return Err(TOO_LARGE);
+                return Err(too_large);
             }
             let Some(next) = next_page(&head) else { return Ok(Some(found)) };
             let target = from.follow(next, &self.reach).map_err(RegistryError::Redirect)?;
@@ -209,7 +242,7 @@ impl Client {
             question = self.question(repository, "", login, accept.clone())?;
             question.target = target;
         }
-        Err(TOO_LARGE)
+        Err(too_large)
     }
 
     /// A question that changes nothing.
@@ -243,17 +276,21 @@ impl Client {
 
 /// The digest of a manifest's bytes, if they are those that were asked for and that the registry states.
 fn verified(which: &Which, head: &Head, bytes: &[u8]) -> Result<Digest, RegistryError> {
-    const WRONG: RegistryError = RegistryError::Digest { what: "manifest" };
-    let stated = head.headers.get("docker-content-digest").map(|value| value.to_str().unwrap_or_default());
-    let stated = stated.map(|text| text.parse::<Digest>().map_err(|_| WRONG)).transpose()?;
-    if stated.is_some_and(|digest| !digest.verifies(bytes)) {
-        return Err(WRONG);
-    }
+    stated(head, bytes)?;
     match which {
         Which::Digest(digest) if !digest.verifies(bytes) => Err(WRONG),
         Which::Digest(digest) => Ok(digest.clone()),
         Which::Tag(_) => Ok(Digest::of(bytes)),
     }
+}
+
+const WRONG: RegistryError = RegistryError::Digest { what: "manifest" };
+
+/// Whether the digest that a registry states, if it does, is that of a manifest's bytes.
+pub(super) fn stated(head: &Head, bytes: &[u8]) -> Result<(), RegistryError> {
+    let Some(value) = head.headers.get("docker-content-digest") else { return Ok(()) };
+    let digest: Digest = value.to_str().unwrap_or_default().parse().map_err(|_| WRONG)?;
+    if digest.verifies(bytes) { Ok(()) } else { Err(WRONG) }
 }
 
 /// The tag under which referrers stand where the registry has no API for them (OCI distribution specification 1.1).

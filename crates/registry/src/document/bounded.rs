@@ -1,4 +1,5 @@
-//! Lists and maps with a bound on their length, so that no document takes more memory than its bytes suggest.
+//! Lists and maps with a bound on their length, so that no document takes more memory than its bytes suggest. Of those that
+//! stand in each item of a list, only what is used is kept: their bounds multiply.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -11,7 +12,7 @@ pub const MOST_ITEMS: usize = 1_000;
 
 /// A list of at most [`MOST_ITEMS`].
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Many<T>(pub Vec<T>);
+pub(crate) struct Many<T>(pub Vec<T>);
 
 impl<'de, T: Deserialize<'de>> Deserialize<'de> for Many<T> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
@@ -60,6 +61,39 @@ impl Texts {
 impl<'de> Deserialize<'de> for Texts {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         deserializer.deserialize_map(Entries)
+    }
+}
+
+/// The annotations of descriptors that somebody uses.
+const USED: [&str; 4] = [
+    // cosign: what a bundle with a signature is about.
+    PREDICATE,
+    // BuildKit: an entry of an index that is no image.
+    "vnd.docker.reference.type",
+    // The names of images in a layout.
+    "org.opencontainers.image.ref.name",
+    "io.containerd.image.name",
+];
+/// The annotation with which cosign says what a bundle is about.
+pub(crate) const PREDICATE: &str = "dev.sigstore.bundle.predicateType";
+
+/// Of the annotations of a descriptor those that are used. All are read, so that a key that appears twice is refused.
+pub(super) fn used<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Texts>, D::Error> {
+    let mut all = Option::<Texts>::deserialize(deserializer)?;
+    if let Some(Texts(all)) = &mut all {
+        all.retain(|key, _| USED.contains(&&**key));
+    }
+    Ok(all)
+}
+
+/// Whether a list of texts has any.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct IsAny(pub bool);
+
+impl<'de> Deserialize<'de> for IsAny {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let all = Option::<Many<String>>::deserialize(deserializer)?;
+        Ok(Self(all.is_some_and(|Many(all)| !all.is_empty())))
     }
 }
 

@@ -11,10 +11,11 @@ use std::sync::Arc;
 use serde::Deserialize;
 
 use crate::Digest;
-use bounded::{Many, Texts};
+use bounded::{IsAny, Many, Texts};
 use object::from_objects;
 
 pub use bounded::MOST_ITEMS;
+pub(crate) use bounded::PREDICATE;
 pub use strict::is_strict;
 
 /// The media types that the client knows.
@@ -92,11 +93,11 @@ pub struct Descriptor {
     /// The platform of an image.
     #[serde(default)]
     pub platform: Option<Platform>,
-    /// Other places to get it from.
-    #[serde(default)]
-    pub urls: Option<Many<String>>,
-    /// Its annotations.
-    #[serde(default)]
+    /// Whether it names other places to get it from.
+    #[serde(default, rename = "urls")]
+    pub(crate) is_elsewhere: IsAny,
+    /// Of its annotations those that somebody uses.
+    #[serde(default, deserialize_with = "bounded::used")]
     pub annotations: Option<Texts>,
 }
 

@@ -111,14 +111,13 @@ pub(crate) fn layer(manifest: &Manifest, bytes: &[u8]) -> Result<Descriptor, Ref
     }
     let [layer] = &manifest.layers[..] else { return Err(Refusal::Layers(manifest.layers.len())) };
     let both = [layer, &manifest.config];
-    if both.iter().any(|it| it.urls.as_ref().is_some_and(|urls| !urls.0.is_empty())) {
+    if both.iter().any(|it| it.is_elsewhere.0) {
         return Err(Refusal::Urls);
     }
     if both.iter().any(|it| it.size > LARGEST_PROFILE) {
         return Err(Refusal::TooLarge);
     }
-    // What it is annotated with does not matter, and may be large.
-    Ok(Descriptor { annotations: None, urls: None, ..layer.clone() })
+    Ok(layer.clone())
 }
 
 /// The text of a layer.

@@ -1,6 +1,8 @@
 //! Who looks at images: with which client, which logins and how far.
 
+use super::{LARGEST_PROFILE, LARGEST_PROFILES};
 use crate::client::Client;
+use crate::document::LARGEST_MANIFEST;
 use crate::{Keyring, Keys, Login, NoPlatform, RegistryError, Repository};
 
 /// Whose logins are used.
@@ -25,6 +27,33 @@ pub enum Depth {
     All,
 }
 
+/// How large the documents may be that a search reads. What it holds at once is some times as much, see `search`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Sizes {
+    /// A manifest, an index or a list of what refers to a manifest, in bytes.
+    pub manifest: u64,
+    /// The configuration of an image.
+    pub config: u64,
+    /// A profile in an artifact.
+    pub profile: u64,
+    /// The profiles of all platforms together.
+    pub profiles: usize,
+}
+
+impl Sizes {
+    /// What is looked at at all: manifests as large as the registries of the distribution project accept them.
+    pub const LARGEST: Self = Self {
+        manifest: LARGEST_MANIFEST,
+        config: 2 * 1024 * 1024,
+        profile: LARGEST_PROFILE,
+        profiles: LARGEST_PROFILES,
+    };
+    /// What most images have: room for some five hundred layers with their history, and some times as much as the default
+    /// of runtimes has.
+    pub const ORDINARY: Self =
+        Self { manifest: 128 * 1024, config: 256 * 1024, profile: 128 * 1024, profiles: 128 * 1024 };
+}
+
 /// Looks at images in registries.
 pub struct Finder<'a, L> {
     /// The client.
@@ -35,6 +64,8 @@ pub struct Finder<'a, L> {
     pub depth: Depth,
     /// By which keys a profile must be signed, if it must.
     pub keys: Option<&'a Keys>,
+    /// How large documents may be.
+    pub sizes: Sizes,
 }
 
 /// Why nothing can be said of an image.
@@ -52,6 +83,12 @@ pub enum FindError {
 }
 
 impl FindError {
+    /// Whether something was larger than the search was to read.
+    #[must_use]
+    pub const fn is_too_large(&self) -> bool {
+        matches!(self, Self::Registry(error) if error.is_too_large())
+    }
+
     /// The reason, as one word of a bounded set.
     #[must_use]
     pub const fn reason(&self) -> &'static str {

@@ -6,7 +6,7 @@ use super::finder::{FindError, Finder, Logins};
 use super::platform::{Architecture, platforms};
 
 use crate::client::{Fetched, Which};
-use crate::document::{Descriptor, Document, LARGEST_MANIFEST, Manifest};
+use crate::document::{Descriptor, Document, Manifest};
 use crate::{Digest, Login, Reference, RegistryError, Repository};
 
 /// A manifest as a registry has it, and the login that has opened it.
@@ -32,12 +32,26 @@ pub(crate) struct Platforms {
     left: Left,
 }
 
+/// What is kept of an index, while the manifests that it names are looked at.
+pub(crate) struct OfIndex {
+    repository: Repository,
+    login: Login,
+    digest: Digest,
+}
+
+impl OfIndex {
+    pub(crate) fn of(opened: &Opened) -> Self {
+        let Opened { repository, login, fetched } = opened;
+        Self { repository: repository.clone(), login: login.clone(), digest: fetched.digest.clone() }
+    }
+}
+
 /// What is left to be read.
 enum Left {
     /// The image is for one platform, and its manifest is read.
     One(Option<OfPlatform>),
-    /// What an index names.
-    Of(Opened, std::vec::IntoIter<Descriptor>),
+    /// What an index names. Of the index itself no more is kept.
+    Of(OfIndex, std::vec::IntoIter<Descriptor>),
 }
 
 /// The manifest of one platform.
@@ -63,7 +77,7 @@ impl<L: Logins> Finder<'_, L> {
         let left = match &opened.fetched.document {
             Document::Index(index) => {
                 let named: Vec<_> = platforms(index, architectures)?.into_iter().cloned().collect();
-                Left::Of(opened, named.into_iter())
+                Left::Of(OfIndex::of(&opened), named.into_iter())
             }
             Document::Image(manifest) => {
                 let manifest = manifest.clone();
@@ -99,21 +113,21 @@ impl<L: Logins> Finder<'_, L> {
     }
 
     /// The manifest that an index names for a platform.
-    async fn of_platform(&self, index: &Opened, descriptor: &Descriptor) -> Result<OfPlatform, FindError> {
+    async fn of_platform(&self, index: &OfIndex, descriptor: &Descriptor) -> Result<OfPlatform, FindError> {
         let (opened, manifest) = self.entry(index, descriptor).await?;
         let architecture = descriptor.platform.as_ref().map(|it| it.architecture.clone());
-        Ok(OfPlatform { architecture, index: Some(index.fetched.digest.clone()), opened, manifest })
+        Ok(OfPlatform { architecture, index: Some(index.digest.clone()), opened, manifest })
     }
 
     /// The manifest that an index names, with the login that has opened the index.
     pub(crate) async fn entry(
         &self,
-        index: &Opened,
+        index: &OfIndex,
         descriptor: &Descriptor,
     ) -> Result<(Opened, Arc<Manifest>), FindError> {
-        let Opened { repository, login, .. } = index;
+        let OfIndex { repository, login, .. } = index;
         let which = Which::Digest(descriptor.digest.clone());
-        let fetched = self.client.manifest(repository, &which, login).await?;
+        let fetched = self.client.manifest_within(self.sizes.manifest, repository, &which, login).await?;
         let Document::Image(manifest) = fetched.document.clone() else {
             return Err(FindError::Nested);
         };
@@ -128,7 +142,7 @@ impl<L: Logins> Finder<'_, L> {
 
     /// Gets a manifest with the first login that opens it.
     pub(crate) async fn open(&self, image: &Reference) -> Result<Opened, RegistryError> {
-        self.open_within(LARGEST_MANIFEST, image).await
+        self.open_within(self.sizes.manifest, image).await
     }
 
     /// The same, of at most `limit` bytes.

@@ -30,13 +30,13 @@ use crate::document::Manifest;
 use crate::{Digest, RegistryError};
 
 pub use artifact::{Refusal, choose};
-pub use finder::{Depth, FindError, Finder, Logins};
+pub use finder::{Depth, FindError, Finder, Logins, Sizes};
 pub use platform::{Architecture, NoPlatform, platforms};
 pub use search::Carried;
 pub use signed::Unsigned;
 
 pub(crate) use artifact::{Candidate, MOST_CANDIDATES, layer};
-pub(crate) use manifests::{Manifests, OfPlatform, Opened};
+pub(crate) use manifests::{Manifests, OfIndex, OfPlatform, Opened};
 
 /// CRI-O's annotations, in its order; before `/CONTAINER` and `/POD` counts the annotation itself (`TryPull` in
 /// `seccompociartifact.go` of CRI-O).
@@ -138,6 +138,16 @@ impl Unusable {
             Self::TooLarge | Self::TooLargeTogether => "ProfileTooLarge",
             Self::Logins(error) => error.problem.reason(),
             Self::Unsigned(unsigned) => unsigned.reason(),
+        }
+    }
+
+    /// Whether something was larger than the search was to read.
+    const fn is_too_large(&self) -> bool {
+        match self {
+            Self::Registry(error) => error.is_too_large(),
+            Self::Unsigned(unsigned) => unsigned.is_too_large(),
+            Self::TooLargeTogether => true,
+            _ => false,
         }
     }
 

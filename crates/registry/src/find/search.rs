@@ -8,17 +8,11 @@ use bytes::Bytes;
 use super::artifact::{self, Candidate, MOST_CANDIDATES, Outline, Refusal};
 use super::finder::{Depth, FindError, Finder, Logins};
 use super::manifests::{OfPlatform, Opened};
-use super::{
-    ANNOTATION, ForPlatform, Found, LABEL, LARGEST_PROFILE, LARGEST_PROFILES, Place, Unusable, inline,
-    reference,
-};
+use super::{ANNOTATION, ForPlatform, Found, LABEL, Place, Unusable, inline, reference};
 use crate::client::{Fetched, Which};
 use crate::document::{Descriptor, Document, ImageConfig, LARGEST_ARTIFACT};
 use crate::find::platform::Architecture;
 use crate::{Digest, Login, Reference, RegistryError, Repository};
-
-/// The largest configuration of an image.
-const LARGEST_CONFIG: u64 = 2 * 1024 * 1024;
 
 /// An image with what it carries.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -27,6 +21,15 @@ pub struct Carried {
     pub digest: Digest,
     /// By platform.
     pub platforms: Vec<ForPlatform>,
+}
+
+impl Carried {
+    /// Whether something that decides was larger than the search was to read.
+    #[must_use]
+    pub fn is_too_large(&self) -> bool {
+        let mut winners = self.platforms.iter().filter_map(ForPlatform::winner);
+        winners.any(|it| it.contents.as_ref().is_err_and(Unusable::is_too_large))
+    }
 }
 
 impl<L: Logins> Finder<'_, L> {
@@ -41,7 +44,7 @@ impl<L: Logins> Finder<'_, L> {
         container: Option<&str>,
     ) -> Result<Carried, FindError> {
         let mut platforms = self.platforms(image, architectures).await?;
-        let (mut found, mut left) = (Vec::new(), LARGEST_PROFILES);
+        let (mut found, mut left) = (Vec::new(), self.sizes.profiles);
         while let Some(of) = self.next(&mut platforms).await? {
             let mut platform = self.platform(of, container).await;
             if let Some(Found { contents, .. }) = platform.found.first_mut() {
@@ -73,11 +76,19 @@ impl<L: Logins> Finder<'_, L> {
                 }
                 stated = config.architecture;
             }
-            // Without it nobody knows whether there is a label.
-            Some(Err(error)) if !is_enough(&found) => {
-                found.push(Found { place: Place::Label, artifact: None, contents: Err(error.into()) });
+            Some(Err(error)) => {
+                // Without it nobody knows for which architecture a profile is that was found,
+                if let (None, Some(contents @ Ok(_))) =
+                    (architecture, found.first_mut().map(|it| &mut it.contents))
+                {
+                    *contents = Err(error.clone().into());
+                }
+                // nor whether there is a label.
+                if !is_enough(&found) {
+                    found.push(Found { place: Place::Label, artifact: None, contents: Err(error.into()) });
+                }
             }
-            _ => {}
+            None => {}
         }
         if let (false, Some(text)) = (is_enough(&found), manifest.annotations.get(ANNOTATION)) {
             found.push(self.inline(Place::Annotation, text, &of).await);
@@ -98,7 +109,7 @@ impl<L: Logins> Finder<'_, L> {
     /// The configuration that a manifest names, as it is.
     pub(crate) async fn config_bytes(&self, of: &OfPlatform) -> Result<Bytes, RegistryError> {
         let Opened { repository, login, .. } = &of.opened;
-        self.client.blob(repository, &of.manifest.config, LARGEST_CONFIG, login).await
+        self.client.blob(repository, &of.manifest.config, self.sizes.config, login).await
     }
 
     /// The artifact that refers to a manifest.
@@ -145,7 +156,8 @@ impl<L: Logins> Finder<'_, L> {
     /// The descriptors of artifacts that refer to a manifest and may be profiles.
     pub(crate) async fn listed(&self, opened: &Opened) -> Result<Vec<Descriptor>, Unusable> {
         let Opened { repository, login, fetched } = opened;
-        let referrers = self.client.referrers(repository, &fetched.digest, login).await?;
+        let referrers =
+            self.client.referrers_within(self.sizes.manifest, repository, &fetched.digest, login).await?;
         let mut descriptors = referrers.descriptors;
         descriptors.retain(artifact::may_be_profile);
         descriptors.sort_by(|one, two| one.digest.cmp(&two.digest));
@@ -156,8 +168,6 @@ impl<L: Logins> Finder<'_, L> {
         if descriptors.iter().any(|it| it.size > LARGEST_ARTIFACT) {
             return Err(Refusal::ManifestTooLarge.into());
         }
-        // They are not needed any more, and may be large.
-        descriptors.iter_mut().for_each(|it| it.annotations = None);
         Ok(descriptors)
     }
 
@@ -237,7 +247,7 @@ impl<L: Logins> Finder<'_, L> {
         login: &Login,
         layer: &Descriptor,
     ) -> Result<String, Unusable> {
-        let bytes = self.client.blob(repository, layer, LARGEST_PROFILE, login).await?;
+        let bytes = self.client.blob(repository, layer, self.sizes.profile, login).await?;
         Ok(artifact::text(&bytes)?)
     }
 }

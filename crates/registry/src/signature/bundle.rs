@@ -109,7 +109,7 @@ struct Subject {
 ///
 /// # Errors
 /// The bundle does not prove it.
-pub(crate) fn verify(bundle: &[u8], manifest: &Digest, keys: &Keys) -> Result<(), Fault> {
+pub(super) fn verify(bundle: &[u8], manifest: &Digest, keys: &Keys) -> Result<(), Fault> {
     if bundle.len() as u64 > LARGEST_BUNDLE {
         return Err(Fault::TooLarge);
     }

@@ -4,6 +4,9 @@ use ring::signature::{ECDSA_P256_SHA256_ASN1, UnparsedPublicKey};
 use rustls::pki_types::SubjectPublicKeyInfoDer;
 use rustls::pki_types::pem::PemObject;
 
+use super::bundle::{Fault, verify};
+use crate::Digest;
+
 /// The most keys.
 const MOST_KEYS: usize = 16;
 
@@ -60,6 +63,14 @@ impl Keys {
             point.filter(|it| it[0] == UNCOMPRESSED).ok_or(KeyError::Kind { index })
         };
         Ok(Self(found.iter().enumerate().map(point).collect::<Result<_, _>>()?))
+    }
+
+    /// Verifies that one of them has signed the manifest with this digest, in this bundle.
+    ///
+    /// # Errors
+    /// The bundle does not prove it.
+    pub fn signed(&self, bundle: &[u8], manifest: &Digest) -> Result<(), Fault> {
+        verify(bundle, manifest, self)
     }
 
     /// Whether one of them has made this signature of these bytes: ECDSA with SHA-256, in ASN.1.

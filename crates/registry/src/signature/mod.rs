@@ -16,7 +16,7 @@ mod keys;
 pub use bundle::Fault;
 pub use keys::{KeyError, Keys};
 
-pub(crate) use bundle::{LARGEST_BUNDLE, PREDICATE, verify};
+pub(crate) use bundle::{LARGEST_BUNDLE, PREDICATE};
 #[cfg(any(test, feature = "testing"))]
 pub(crate) use bundle::{PAYLOAD_TYPE, STATEMENT, encoded};
 #[cfg(any(test, feature = "testing"))]

@@ -5,6 +5,7 @@
 
 mod cases;
 mod server;
+mod writes;
 
 use std::time::{Duration, Instant};
 

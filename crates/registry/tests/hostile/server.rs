@@ -11,6 +11,7 @@ use tokio::net::{TcpListener, TcpStream};
 /// A request.
 #[derive(Debug, Clone)]
 pub(crate) struct Seen {
+    pub(crate) method: String,
     pub(crate) path: String,
     pub(crate) headers: BTreeMap<String, String>,
 }
@@ -93,11 +94,17 @@ async fn serve(
     }
     let head = String::from_utf8_lossy(&head).into_owned();
     let mut lines = head.lines();
-    let path = lines.next().unwrap_or_default().split(' ').nth(1).unwrap_or_default().to_owned();
+    let mut first = lines.next().unwrap_or_default().split(' ').map(str::to_owned);
+    let (method, path) = (first.next().unwrap_or_default(), first.next().unwrap_or_default());
     let headers = lines.filter_map(|line| line.split_once(": "));
-    let headers = headers.map(|(name, value)| (name.to_ascii_lowercase(), value.to_owned())).collect();
-    let request = Seen { path, headers };
+    let headers: BTreeMap<_, _> =
+        headers.map(|(name, value)| (name.to_ascii_lowercase(), value.to_owned())).collect();
+    // A connection that is closed with unread bytes is reset, and the answer is lost.
+    let length = headers.get("content-length").and_then(|text| text.parse().ok()).unwrap_or_default();
+    let request = Seen { method, path, headers };
     seen.lock().unwrap().push(request.clone());
+    // The client may send fewer bytes than it has stated, and close the connection.
+    tokio::io::copy(&mut (&mut stream).take(length), &mut tokio::io::sink()).await?;
     let mut write = async |bytes: &[u8]| {
         stream.write_all(bytes).await?;
         sent.fetch_add(bytes.len() as u64, Ordering::Relaxed);

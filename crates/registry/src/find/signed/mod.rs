@@ -4,18 +4,14 @@ use super::artifact;
 use super::finder::{Finder, Logins};
 use super::manifests::OfPlatform;
 use crate::client::{Fetched, Which};
-use crate::document::{Descriptor, Document, LARGEST_ARTIFACT, media};
-use crate::signature::{Fault, LARGEST_BUNDLE, PREDICATE, verify};
+use crate::document::{Descriptor, Document, LARGEST_ARTIFACT, PREDICATE as ABOUT, media};
+use crate::signature::{Fault, LARGEST_BUNDLE, PREDICATE};
 use crate::{Digest, Login, RegistryError, Repository};
 
 /// The most signatures of a manifest that are looked at, without those that were made with a certificate.
 const MOST_SIGNATURES: usize = 8;
 /// The most artifacts that may be signatures of a manifest and are read.
 const MOST_READ: usize = 32;
-
-/// The annotation with which cosign says what a bundle is about. Whoever can push can write it, so it decides only what is
-/// looked at first.
-const ABOUT: &str = "dev.sigstore.bundle.predicateType";
 
 /// Why something counts as not signed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -61,6 +57,12 @@ impl Unsigned {
     /// The reasons that a registry has answered, and that no signature is valid: somebody may add one at any time.
     pub const REASONS: [&str; 2] = ["Unsigned", "SignatureInvalid"];
 
+    /// Whether the registry's answer was larger than what was to be read.
+    #[must_use]
+    pub const fn is_too_large(&self) -> bool {
+        matches!(self, Self::Registry { error, .. } if error.is_too_large())
+    }
+
     /// Whether the registry may answer later although nobody changes anything.
     #[must_use]
     pub const fn is_passing(&self) -> bool {
@@ -77,8 +79,8 @@ impl<L: Logins> Finder<'_, L> {
         for digest in of.index.iter().chain([own]) {
             match self.signed(&of.opened.repository, &of.opened.login, digest).await {
                 Ok(()) => return Ok(()),
-                // What the registry has not said may be a valid signature, whatever the other digest has.
-                Err(_) if last.is_passing() => {}
+                // What the registry has not said, or not been read, may be a valid signature, whatever the other digest has.
+                Err(_) if last.is_passing() || last.is_too_large() => {}
                 Err(Unsigned::Bare(_)) => {}
                 Err(unsigned) => last = unsigned,
             }
@@ -95,15 +97,14 @@ impl<L: Logins> Finder<'_, L> {
     ) -> Result<(), Unsigned> {
         let Some(keys) = self.keys else { return Ok(()) };
         let failed = |error| Unsigned::Registry { manifest: manifest.clone(), error };
-        let referrers = self.client.referrers(repository, manifest, login).await.map_err(failed)?;
+        let referrers = self.client.referrers_within(self.sizes.manifest, repository, manifest, login).await;
+        let referrers = referrers.map_err(failed)?;
         let mut candidates = referrers.descriptors;
         candidates.retain(may_be_bundle);
         candidates.sort_by_key(|it| (rank(it), it.digest.clone()));
         candidates.dedup_by(|one, two| one.digest == two.digest);
         let (mut number, mut looked_at, mut with_certificate, mut first) = (candidates.len(), 0, 0, None);
         candidates.truncate(MOST_READ);
-        // They are not needed any more, and may be large.
-        candidates.iter_mut().for_each(|it| it.annotations = None);
         for candidate in candidates {
             if looked_at - with_certificate == MOST_SIGNATURES {
                 break;
@@ -114,7 +115,7 @@ impl<L: Logins> Finder<'_, L> {
                 continue;
             };
             looked_at += 1;
-            match bundle.and_then(|bundle| verify(&bundle, manifest, keys)) {
+            match bundle.and_then(|bundle| keys.signed(&bundle, manifest)) {
                 Ok(()) => return Ok(()),
                 Err(fault) => {
                     // Who signs without a key, too, leaves the places to the signatures with one.
@@ -178,7 +179,8 @@ fn may_be_bundle(descriptor: &Descriptor) -> bool {
     artifact::may_be(descriptor, media::BUNDLE)
 }
 
-/// What is looked at first: what says that it is a signature, then what says nothing, then other attestations.
+/// What is looked at first: what says that it is a signature, then what says nothing, then other attestations. Whoever can
+/// push can write that, so it decides nothing else.
 fn rank(descriptor: &Descriptor) -> u8 {
     let is_typed = descriptor.artifact_type.as_deref() == Some(media::BUNDLE);
     match descriptor.annotations.as_ref().and_then(|it| it.get(ABOUT)) {

@@ -1,8 +1,8 @@
 use super::*;
 use crate::document::media;
 use crate::find::scene::{self, PROFILE, image, look, registry};
-use crate::find::{Found, Place};
-use crate::testing::{INDEX, MANIFEST, RunningRegistry, Signer};
+use crate::find::{Found, Place, Sizes};
+use crate::testing::{INDEX, MANIFEST, RunningRegistry, Signer, TestRegistry};
 use crate::{Keys, Unusable};
 
 fn keys(signers: &[&Signer]) -> Keys {
@@ -21,6 +21,18 @@ async fn unsigned(registry: &RunningRegistry, signers: &[&Signer]) -> Unsigned {
         Err(Unusable::Unsigned(unsigned)) => unsigned,
         other => panic!("{other:?}"),
     }
+}
+
+/// An index, tagged `1`, that names an image for amd64 with this manifest: the digests of the image and of the index.
+fn indexed(registry: &mut TestRegistry, text: String) -> (Digest, Digest) {
+    let image = Digest::of(text.as_bytes());
+    let descriptor = registry.manifest(MANIFEST, text);
+    let platform = r#""platform":{"os":"linux","architecture":"amd64"}"#;
+    let index =
+        format!(r#"{{"schemaVersion":2,"mediaType":"{INDEX}","manifests":[{descriptor},{platform}}}]}}"#);
+    let of_index = Digest::of(index.as_bytes());
+    registry.tag("1", INDEX, index);
+    (image, of_index)
 }
 
 #[tokio::test]
@@ -69,14 +81,7 @@ async fn a_profile_in_the_image_needs_a_signature_of_the_image_or_of_its_index()
         for (signs_image, signs_index) in [(false, false), (true, false), (false, true)] {
             let mut registry = registry();
             let text = registry.image("amd64", label, &annotations);
-            let image = Digest::of(text.as_bytes());
-            let descriptor = registry.manifest(MANIFEST, text);
-            let platform = r#""platform":{"os":"linux","architecture":"amd64"}"#;
-            let index = format!(
-                r#"{{"schemaVersion":2,"mediaType":"{INDEX}","manifests":[{descriptor},{platform}}}]}}"#
-            );
-            let of_index = Digest::of(index.as_bytes());
-            registry.tag("1", INDEX, index);
+            let (image, of_index) = indexed(&mut registry, text);
             if signs_image {
                 registry.sign(&image, &signer.bundle(&image));
             }
@@ -90,6 +95,25 @@ async fn a_profile_in_the_image_needs_a_signature_of_the_image_or_of_its_index()
             }
         }
     }
+}
+
+#[tokio::test]
+async fn a_list_of_signatures_of_the_index_that_is_too_long_says_so_whatever_the_image_has() {
+    let (signer, other) = (Signer::new(), Signer::new());
+    let mut registry = registry();
+    let text = registry.image("amd64", Some(PROFILE), "");
+    let (image, of_index) = indexed(&mut registry, text);
+    registry.sign(&image, &other.bundle(&image));
+    registry.sign(&of_index, &signer.bundle(&of_index));
+    let others = usize::try_from(Sizes::ORDINARY.manifest).unwrap() / 150;
+    for _ in 0..others {
+        registry.refer(&of_index, "application/x", &[]);
+    }
+    let registry = registry.start().await;
+    let keys = keys(&[&signer]);
+    let small = scene::find_within(Sizes::ORDINARY, &[&registry], Some(&keys)).await;
+    assert!(small.is_too_large(), "{small:?}");
+    assert_eq!(look(&[&registry], Some(&keys)).await.contents.as_deref(), Ok(PROFILE));
 }
 
 #[tokio::test]
@@ -245,13 +269,7 @@ async fn what_the_registry_has_not_said_of_an_index_is_not_taken_for_the_bad_sig
     let signer = Signer::new();
     let mut registry = registry().with_referrers();
     let text = registry.image("amd64", Some(PROFILE), "");
-    let image = Digest::of(text.as_bytes());
-    let descriptor = registry.manifest(MANIFEST, text);
-    let platform = r#""platform":{"os":"linux","architecture":"amd64"}"#;
-    let index =
-        format!(r#"{{"schemaVersion":2,"mediaType":"{INDEX}","manifests":[{descriptor},{platform}}}]}}"#);
-    let of_index = Digest::of(index.as_bytes());
-    registry.tag("1", INDEX, index);
+    let (image, of_index) = indexed(&mut registry, text);
     registry.sign(&image, &signer.bundle(&Digest::of(b"other")));
     let registry = registry.failing_about(&of_index).start().await;
     let Err(unusable) = found(&registry, &[&signer]).await.contents else { panic!("a signature") };
@@ -288,7 +306,8 @@ fn what_says_that_it_is_a_signature_is_looked_at_first() {
         rank(&serde_json::from_str(&text).unwrap())
     };
     let typed = format!(r#","artifactType":"{}""#, media::BUNDLE);
-    let about = |what: &str| format!(r#"{typed},"annotations":{{"{ABOUT}":"{what}"}}"#);
+    let about =
+        |what: &str| format!(r#"{typed},"annotations":{{"dev.sigstore.bundle.predicateType":"{what}"}}"#);
     let ranks = [
         of(&about("https://sigstore.dev/cosign/sign/v1")),
         of(&typed),
