@@ -61,6 +61,9 @@ pub enum RunError {
     /// It cannot be told which profiles of images are signed.
     #[error("--signature-keys: {0}")]
     Signatures(#[from] PolicyError),
+    /// Nothing can compute profiles.
+    #[error("threads: {0}")]
+    Threads(std::io::Error),
     /// Signals cannot be received.
     #[error("signals: {0}")]
     Signal(std::io::Error),
@@ -98,7 +101,7 @@ pub async fn run(options: Options) -> Result<(), RunError> {
                 info!(repositories = settings.signed.len(), "profiles of images must be signed");
             }
             let (client, objects) = (client.clone(), objects.clone());
-            let lookup = Lookup::new(registries, signatures);
+            let lookup = Lookup::new(registries, signatures).map_err(RunError::Threads)?;
             let oci = Oci::new(mode, api_server.clone(), nodes.clone());
             Some(Images::new(settings, namespace, client, lookup, objects, oci, metrics.clone()))
         }

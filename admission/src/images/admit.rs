@@ -198,7 +198,7 @@ impl Images {
         };
         let Image { digest, brings, artifact } = &*image;
         let pinned = reference.pinned(digest.clone());
-        if let (Brings::Profile(_), Some(artifact)) = (brings, artifact)
+        if let (Brings::Profile { .. }, Some(artifact)) = (brings, artifact)
             && let Some(base) = base()
         {
             return Fact::Artifact { pinned, profile: artifact.seccomp_profile(base) };
@@ -208,14 +208,16 @@ impl Images {
             Brings::Unusable(why) => Fact::Unusable { pinned, why: why.clone() },
             Brings::Differing(why) => Fact::Unavailable { pinned, why: why.clone() },
             // The profile that it would get; a dry run creates nothing.
-            Brings::Profile(profile) if dry_run => Fact::Profile { pinned, name: profile.name.clone() },
-            Brings::Profile(profile) => {
+            Brings::Profile { profile, .. } if dry_run => {
+                Fact::Profile { pinned, name: profile.name.clone() }
+            }
+            Brings::Profile { profile, place } => {
                 let image = pinned.to_string();
                 let late = |_| {
                     let message = "its profile could not be created in time".to_owned();
                     Err(NoObject::Unavailable(Why { reason: "RequestFailed", message }))
                 };
-                let ensured = timeout_at(asker.deadline, self.objects.ensure(profile, &image)).await;
+                let ensured = timeout_at(asker.deadline, self.objects.ensure(profile, &image, place)).await;
                 match ensured.unwrap_or_else(late) {
                     Ok(()) => Fact::Profile { pinned, name: profile.name.clone() },
                     Err(NoObject::Unavailable(why)) => Fact::Unavailable { pinned, why },

@@ -20,24 +20,26 @@ pub enum Brings {
     /// No profile.
     Nothing,
     /// A profile.
-    Profile(Arc<ImageProfile>),
+    Profile {
+        /// The profile.
+        profile: Arc<ImageProfile>,
+        /// Where it was found, as one word.
+        place: &'static str,
+    },
     /// Something that cannot be used.
     Unusable(Why),
     /// Different profiles for the architectures that the pod can land on.
     Differing(Why),
 }
 
-/// A profile that an image brings, within the baseline.
+/// A profile that images bring, within the baseline.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ImageProfile {
     /// Its name, which states its contents.
     pub name: ProfileName,
-    /// Its contents, as the API server takes them.
-    pub contents: Value,
-    /// Where it was found, as one word.
-    pub place: &'static str,
-    /// The length of its canonical bytes.
-    pub length: usize,
+    /// Its contents as JSON that the API server takes. As a tree they would take some times more memory, and they are needed
+    /// only once, for the object.
+    pub contents: Box<str>,
 }
 
 /// Why something is as it is.
@@ -84,7 +86,7 @@ pub fn choose(carried: &Carried) -> Result<Brings, Why> {
 /// Whether two platforms of an image bring the same, wherever it was found.
 fn is_same(one: &Brings, two: &Brings) -> bool {
     match (one, two) {
-        (Brings::Profile(one), Brings::Profile(two)) => one.name == two.name,
+        (Brings::Profile { profile: one, .. }, Brings::Profile { profile: two, .. }) => one.name == two.name,
         (one, two) => one == two,
     }
 }
@@ -130,10 +132,7 @@ fn of_platform(platform: &ForPlatform) -> Result<Brings, Why> {
         Err(error) => return Ok(unusable(error.reason(), error.to_string())),
     };
     Ok(match contents(&narrowed.profile) {
-        Some((contents, name, length)) => {
-            let place = found.place.kind();
-            Brings::Profile(Arc::new(ImageProfile { name, contents, place, length }))
-        }
+        Some(profile) => Brings::Profile { profile: Arc::new(profile), place: found.place.kind() },
         None => unusable(
             "ProfileTooLarge",
             "within the baseline it has more rules than a profile may have".into(),
@@ -141,13 +140,12 @@ fn of_platform(platform: &ForPlatform) -> Result<Brings, Why> {
     })
 }
 
-/// The contents of a SeccompProfile, the name that states them, and the length of their canonical bytes; `None` if they
-/// exceed the bounds of a profile.
-fn contents(profile: &Profile) -> Option<(Value, ProfileName, usize)> {
+/// The contents of a SeccompProfile and the name that states them; `None` if they exceed the bounds of a profile.
+fn contents(profile: &Profile) -> Option<ImageProfile> {
     let mut value = serde_json::to_value(profile).ok()?;
     for_the_api_server(&mut value);
-    let canonical = Profile::from_value(&value).ok()?.canonical();
-    Some((value, ProfileName::stating(canonical.hash()), canonical.bytes().len()))
+    let hash = Profile::from_value(&value).ok()?.canonical().hash();
+    Some(ImageProfile { name: ProfileName::stating(hash), contents: value.to_string().into() })
 }
 
 /// Writes numbers above 2^63-1 as text: the API server's JSON refuses them.
@@ -188,13 +186,14 @@ mod tests {
 
     #[test]
     fn an_image_brings_its_profile_without_the_calls_that_the_runtime_forbids() {
-        let Ok(Brings::Profile(profile)) = of(vec![carrying("amd64", &["read", "bpf"])]) else {
+        let Ok(Brings::Profile { profile, .. }) = of(vec![carrying("amd64", &["read", "bpf"])]) else {
             panic!("a profile")
         };
-        let rules = profile.contents["syscalls"].as_array().unwrap();
+        let contents: Value = serde_json::from_str(&profile.contents).unwrap();
+        let rules = contents["syscalls"].as_array().unwrap();
         let mut permitted = rules.iter().filter(|rule| rule["action"] == "SCMP_ACT_ALLOW");
-        assert!(permitted.all(|rule| rule["names"] == json!(["read"])), "{}", profile.contents);
-        let canonical = Profile::from_value(&profile.contents).unwrap().canonical();
+        assert!(permitted.all(|rule| rule["names"] == json!(["read"])), "{contents}");
+        let canonical = Profile::from_value(&contents).unwrap().canonical();
         assert_eq!(profile.name.stated_hash(), Some(canonical.hash()));
         assert_eq!(of(vec![platform("amd64", None)]), Ok(Brings::Nothing));
         assert_eq!(of(vec![]), Ok(Brings::Nothing));
@@ -228,7 +227,7 @@ mod tests {
         assert!(matches!(found, Ok(Brings::Differing(_))), "{found:?}");
         // Variants of one architecture.
         let same = of(vec![carrying("amd64", &["read"]), carrying("amd64", &["read"])]);
-        assert!(matches!(same, Ok(Brings::Profile(_))), "{same:?}");
+        assert!(matches!(same, Ok(Brings::Profile { .. })), "{same:?}");
         let bad = of(vec![carrying("amd64", &["read"]), platform("arm64", Some(Ok("{".into())))]);
         assert!(matches!(bad, Ok(Brings::Unusable(_))), "{bad:?}");
     }

@@ -112,7 +112,7 @@ impl PullSecrets {
                 },
                 _ => 0,
             };
-            Keep { time: KEPT, bytes: namespace.len() + name.len() + length }
+            Keep::alone(KEPT, namespace.len() + name.len() + length)
         };
         self.kept.get((namespace.to_owned(), name.to_owned()), load, keep).await
     }

@@ -3,8 +3,9 @@
 //!
 //! Pure: [`pod`] reads which containers are looked at, [`choice`] decides what an image brings, and [`plan`] makes the
 //! patch, the warnings and the refusal of what was found. Around them: [`logins`] reads pull secrets, [`lookup`] asks
-//! registries by the client of [`registries`], [`objects`] creates profiles, and [`admit`] answers for one pod, in a bounded time. [`settings`] are the
-//! operator's choices, [`signatures`] says which profiles must be signed, and [`shares`] who may ask for how much at once.
+//! registries by the client of [`registries`], [`narrowing`] has the threads that compute profiles,
+//! [`profiles`] keeps equal ones once, [`objects`] creates profiles, and [`admit`] answers for one pod, in a bounded time. [`settings`] are the operator's choices, [`signatures`] says which
+//! profiles must be signed, and [`shares`] who may ask for how much at once.
 //!
 //! By [`oci`], runtimes get some of the profiles themselves.
 //!
@@ -17,10 +18,12 @@ mod affinity;
 pub mod choice;
 pub mod logins;
 pub mod lookup;
+pub mod narrowing;
 pub mod objects;
 pub mod oci;
 pub mod plan;
 pub mod pod;
+pub mod profiles;
 pub mod registries;
 pub mod settings;
 pub mod shares;

@@ -20,7 +20,7 @@ use link::changes::{Change, Changes, ObjectId};
 use link::client::within;
 use link::watch::WatchStream;
 use registry::{Bounds, Cache, Keep};
-use serde_json::json;
+use serde_json::{Value, json};
 use tracing::{info, warn};
 
 use super::choice::{ImageProfile, Why};
@@ -116,16 +116,16 @@ impl Objects {
         }
     }
 
-    /// Makes sure that there is an object with this profile. It came from `image`.
+    /// Makes sure that there is an object with this profile. It came from `image`, where it was found at `place`.
     ///
     /// # Errors
     /// There is none.
-    pub async fn ensure(&self, profile: &ImageProfile, image: &str) -> Result<(), NoObject> {
+    pub async fn ensure(&self, profile: &ImageProfile, image: &str, place: &str) -> Result<(), NoObject> {
         match self.state(&profile.name) {
             Some(state) => Self::judged(state, &profile.name),
             None => {
-                let load = async || self.create(profile, image).await;
-                let keep = |_: &_| Keep { time: Duration::ZERO, bytes: 0 };
+                let load = async || self.create(profile, image, place).await;
+                let keep = |_: &_| Keep::alone(Duration::ZERO, 0);
                 self.creating.get(profile.name.clone(), load, keep).await
             }
         }
@@ -142,23 +142,25 @@ impl Objects {
         }
     }
 
-    async fn create(&self, profile: &ImageProfile, image: &str) -> Result<(), NoObject> {
+    async fn create(&self, profile: &ImageProfile, image: &str, place: &str) -> Result<(), NoObject> {
         // Another one has created it since.
         if let Some(state) = self.state(&profile.name) {
             return Self::judged(state, &profile.name);
         }
-        let _place = self.take_place()?;
+        let _permit = self.take_place()?;
         let name = profile.name.as_str();
+        let contents: Value = serde_json::from_str(&profile.contents)
+            .map_err(|error| unavailable("RequestFailed", error.to_string()))?;
         let body = json!({
             "apiVersion": SeccompProfile::api_version(&()), "kind": SeccompProfile::kind(&()),
             "metadata": {
                 "name": name,
                 "labels": { FROM: FROM_IMAGE },
                 "annotations": {
-                    IMAGE: image.chars().take(LONGEST_IMAGE).collect::<String>(), PLACE: profile.place,
+                    IMAGE: image.chars().take(LONGEST_IMAGE).collect::<String>(), PLACE: place,
                 },
             },
-            "spec": { "contents": profile.contents },
+            "spec": { "contents": contents },
         });
         let params =
             PostParams { field_manager: Some(ADMISSION_FIELD_MANAGER.into()), ..PostParams::default() };
@@ -167,7 +169,7 @@ impl Objects {
         let request = request.map_err(|error| unavailable("RequestFailed", error.to_string()))?;
         match within(self.client.request::<Untrusted<SeccompProfile>>(request)).await {
             Ok(object) => {
-                info!(profile = name, image, place = profile.place, "a profile of an image is created");
+                info!(profile = name, image, place, "a profile of an image is created");
                 self.known().learn(&object);
                 Ok(())
             }

@@ -12,7 +12,7 @@ use filter::{Filter, Library, Runtime, RuntimeDefault, Setting, numbers};
 use futures::StreamExt;
 use profile::Profile;
 use registry::testing::{MANIFEST, RunningRegistry, TestRegistry};
-use registry::{Carried, Depth, Finder, Keyring};
+use registry::{Carried, Depth, Finder, Keyring, Sizes};
 use serde_json::{Value, json};
 use syscalls::Libseccomp;
 
@@ -224,11 +224,11 @@ async fn serve(
 /// What an image brings, in words, after it was compared with the baseline. `name` is for messages.
 fn outcome(baseline: &Baseline, carried: &Carried, name: &str) -> String {
     match choose(carried).unwrap() {
-        Brings::Profile(given) => {
-            let contents = Profile::from_value(&given.contents).unwrap();
-            assert_eq!(given.name, ProfileName::stating(contents.canonical().hash()));
+        Brings::Profile { profile, place } => {
+            let contents = Profile::from_value(&serde_json::from_str(&profile.contents).unwrap()).unwrap();
+            assert_eq!(profile.name, ProfileName::stating(contents.canonical().hash()));
             assert_eq!(baseline.looser(&contents), None, "{name}");
-            format!("profile from {}", given.place)
+            format!("profile from {place}")
         }
         Brings::Unusable(why) => why.reason.to_owned(),
         other => panic!("{other:?}: {name}"),
@@ -243,7 +243,13 @@ async fn try_images(number: usize, seed: u64) -> BTreeMap<String, usize> {
     let (client, logins) = (client(&registry), Keyring::default());
     let looks = images.into_iter().enumerate().map(|(tag, (at, text))| {
         let (baselines, reference) = (Arc::clone(&baselines), image(&registry, tag));
-        let finder = Finder { client: &client, logins: &logins, depth: Depth::First, keys: None };
+        let finder = Finder {
+            client: &client,
+            logins: &logins,
+            depth: Depth::First,
+            keys: None,
+            sizes: Sizes::LARGEST,
+        };
         async move {
             let architecture = [baselines[at].machine.name().to_owned()];
             let carried = finder.find(&reference, &architecture, None).await.unwrap();

@@ -23,7 +23,7 @@ async fn plan_of(lookup: &Lookup, registry: &RunningRegistry, tag: usize, unusab
     let pinned = reference.pinned(found.digest.clone());
     let fact = match &found.brings {
         Brings::Nothing => Fact::Nothing { pinned },
-        Brings::Profile(profile) => Fact::Profile { pinned, name: profile.name.clone() },
+        Brings::Profile { profile, .. } => Fact::Profile { pinned, name: profile.name.clone() },
         Brings::Unusable(why) => Fact::Unusable { pinned, why: why.clone() },
         other @ Brings::Differing(_) => panic!("{other:?}"),
     };
@@ -70,7 +70,7 @@ async fn what_is_not_signed_is_refused_or_means_the_baseline_by_value_and_never_
     let registry = serve(&signer).await;
     let covered = [format!("{}/team", host(&registry)).parse().unwrap()];
     let policy = SignaturePolicy::new(signer.public_key().as_bytes(), &covered).unwrap();
-    let lookup = Lookup::new(client(&registry), Some(policy));
+    let lookup = Lookup::new(client(&registry), Some(policy)).unwrap();
     for tag in [0, 2] {
         for unusable in [Unusable::Baseline, Unusable::Refuse] {
             let plan = plan_of(&lookup, &registry, tag, unusable).await;
@@ -97,7 +97,7 @@ async fn another_key_does_not_do_and_another_repository_need_not_be_signed() {
     for (repositories, fate) in [(vec![], Fate::Baseline), (vec!["registry.example"], Fate::Profile)] {
         let repositories: Vec<_> = repositories.iter().map(|it| it.parse().unwrap()).collect();
         let policy = SignaturePolicy::new(other.as_bytes(), &repositories).unwrap();
-        let lookup = Lookup::new(client(&registry), Some(policy));
+        let lookup = Lookup::new(client(&registry), Some(policy)).unwrap();
         for tag in 0..4 {
             assert_eq!(plan_of(&lookup, &registry, tag, Unusable::Baseline).await.fates, [fate]);
         }

@@ -80,7 +80,7 @@ impl Scene {
         let metrics = Metrics::new(&prometheus::Registry::new(), &[]).unwrap();
         let (nodes, api_server) = (Arc::<Nodes>::default(), Arc::<ApiServer>::default());
         let objects = Arc::new(Objects::new(client.clone(), 1));
-        let lookup = Lookup::new(registries::client(&options).unwrap(), None);
+        let lookup = Lookup::new(registries::client(&options).unwrap(), None).unwrap();
         let oci = Oci::new(options.mode, api_server.clone(), nodes.clone());
         let images = Images::new(options, "own".to_owned(), client, lookup, objects, oci, metrics);
         Self { images, registry, _artifacts: artifacts, named, nodes, api_server }

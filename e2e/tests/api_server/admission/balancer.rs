@@ -6,10 +6,13 @@ use std::time::Duration;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt, copy_bidirectional};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::time::sleep;
+use tokio::time::{sleep, timeout};
 
 /// How often the replicas' readiness is read.
 const PROBE: Duration = Duration::from_millis(100);
+
+/// How long a replica may take to say that it is ready, as the kubelet waits by default.
+const ANSWER: Duration = Duration::from_secs(1);
 
 /// A replica: where its probes are, the port of the webhook, and whether it was ready when it was last asked.
 #[derive(Debug, Clone)]
@@ -50,7 +53,7 @@ async fn probe(backends: Arc<Mutex<Vec<Backend>>>) {
     loop {
         let all = backends.lock().unwrap().clone();
         for (at, backend) in all.iter().enumerate() {
-            let ready = is_ready(&backend.probes).await;
+            let ready = timeout(ANSWER, is_ready(&backend.probes)).await.unwrap_or(false);
             backends.lock().unwrap()[at].ready = ready;
         }
         sleep(PROBE).await;

@@ -18,14 +18,14 @@ const SHORT: [&str; 4] =
     ["--authority-life=90s", "--certificate-life=30s", "--settle=5s", "--check-interval=500ms"];
 
 /// The authorities that the configuration has, and how often it has had a new one.
-async fn bundle(environment: &Environment) -> Vec<u8> {
+pub(super) async fn bundle(environment: &Environment) -> Vec<u8> {
     let configurations: Api<ValidatingWebhookConfiguration> = Api::all(environment.admin.clone());
     let found = configurations.get(&format!("{NAMESPACE}-admission")).await.unwrap();
     let webhook = found.webhooks.unwrap().remove(0);
     webhook.client_config.ca_bundle.map(|bundle| bundle.0).unwrap_or_default()
 }
 
-fn certificates(bundle: &[u8]) -> BTreeSet<String> {
+pub(super) fn certificates(bundle: &[u8]) -> BTreeSet<String> {
     let text = String::from_utf8_lossy(bundle);
     text.split("-----END CERTIFICATE-----")
         .map(|part| part.trim().to_owned())
@@ -80,7 +80,7 @@ async fn while_authorities_are_renewed_and_the_secret_is_lost_no_request_fails()
         "{sent} requests while three authorities followed each other in {:?}",
         start.elapsed()
     ));
-    assert_eq!(failures, Vec::<String>::new());
+    assert_eq!(failures, Vec::new());
     // About as many a second as the machine is fast.
     assert!(sent >= 20, "{sent} requests");
 }
@@ -101,7 +101,7 @@ async fn a_replica_that_is_told_to_end_loses_no_request_and_the_other_one_takes_
     })
     .await;
     let (_, failures) = requests.end().await;
-    assert_eq!(failures, Vec::<String>::new());
+    assert_eq!(failures, Vec::new());
     // Whoever led, the other one leads now, and mends a bundle that somebody has removed.
     let configurations: Api<ValidatingWebhookConfiguration> = Api::all(scene.environment.admin.clone());
     let change = json!([{ "op": "remove", "path": "/webhooks/0/clientConfig/caBundle" }]);
@@ -109,4 +109,26 @@ async fn a_replica_that_is_told_to_end_loses_no_request_and_the_other_one_takes_
     configurations.patch(&format!("{NAMESPACE}-admission"), &PatchParams::default(), &patch).await.unwrap();
     until("the bundle", LIMIT, async || (!bundle(&scene.environment).await.is_empty()).then_some(())).await;
     scene.until_answered().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn after_a_kill_only_requests_that_were_under_way_fail_as_the_failure_policy_says() {
+    let mut scene = scene_of_two(&[]).await;
+    let mut first = scene.replicas.remove(0);
+    let scene = Arc::new(scene);
+    let requests = Requests::start(&scene);
+    let sent = || requests.sent.load(Ordering::Relaxed);
+    until("some requests", LIMIT, async || (sent() > 20).then_some(())).await;
+    let before = sent();
+    first.process.program.kill().unwrap();
+    until("one replica", LIMIT, async || (scene.balancer.ready() == 1).then_some(())).await;
+    // Numbered before it is sent: this one may have been on its way to the other replica.
+    let known = sent();
+    until("more requests", LIMIT, async || (sent() > known + 20).then_some(())).await;
+    let (_, failures) = requests.end().await;
+    print_line(&format!("{} requests failed of those that were under way", failures.len()));
+    for (number, fault) in &failures {
+        assert!((before.saturating_sub(1)..known).contains(number), "{before} to {known}: {failures:?}");
+        assert!(fault.starts_with("500 ") && fault.contains("failed calling webhook"), "{fault}");
+    }
 }

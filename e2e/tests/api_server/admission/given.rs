@@ -155,7 +155,7 @@ async fn no_request_fails_while_the_certificate_is_replaced_and_its_authority_be
     third.issue(&scene).await;
     said(used, 4).await;
     let (sent, failures) = requests.end().await;
-    assert_eq!(failures, Vec::<String>::new());
+    assert_eq!(failures, Vec::new());
     assert!(sent >= 20, "{sent} requests");
 }
 

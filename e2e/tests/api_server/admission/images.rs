@@ -53,7 +53,9 @@ pub(super) fn profile(call: &str) -> String {
 /// A scene with a replica that looks at images in a registry, which asks for a login.
 pub(super) struct Shop {
     pub(super) scene: Scene,
-    registry: RunningRegistry,
+    pub(super) registry: RunningRegistry,
+    /// What the replica was started with.
+    arguments: Vec<String>,
     // Ends after the replica.
     _proxy: Option<Proxy>,
 }
@@ -65,15 +67,26 @@ impl Shop {
 
     /// One with further images.
     pub(super) async fn with(values: &[&str], more: &[&str], add: impl FnOnce(&mut TestRegistry)) -> Self {
-        Self::made(None, values, more, add).await
+        Self::made(None, None, values, more, add).await
+    }
+
+    /// One with the program as it is released.
+    pub(super) async fn released(
+        values: &[&str],
+        more: &[&str],
+        add: impl FnOnce(&mut TestRegistry),
+    ) -> Self {
+        let program = build_admission(true).unwrap_or_else(|error| panic!("{error}"));
+        Self::made(Some(program), None, values, more, add).await
     }
 
     /// A scene with a replica that reaches the API server through a proxy that behaves so.
     pub(super) async fn behind(behaviour: Behaviour, values: &[&str], more: &[&str]) -> Self {
-        Self::made(Some(behaviour), values, more, |_| {}).await
+        Self::made(None, Some(behaviour), values, more, |_| {}).await
     }
 
     async fn made(
+        program: Option<PathBuf>,
         behaviour: Option<Behaviour>,
         values: &[&str],
         more: &[&str],
@@ -105,6 +118,7 @@ impl Shop {
         let always = ["admission.images.enabled=true", "admission.images.timeoutSeconds=30"];
         let values = always.iter().chain(values).copied().collect::<Vec<_>>();
         let mut scene = Scene::new(&values).await;
+        scene.program = program;
         let authorities = scene.environment.server.directory().join("registries.pem");
         std::fs::write(&authorities, identity.cert.pem()).unwrap();
         create_namespace(
@@ -131,7 +145,7 @@ impl Shop {
         let has_time = more.iter().any(|argument| argument.starts_with("--images-time="));
         let time = (!has_time).then_some("--images-time=28s");
         let more = more.iter().chain(&time);
-        let arguments: Vec<_> = arguments.iter().map(String::as_str).chain(more.copied()).collect();
+        let arguments: Vec<_> = arguments.into_iter().chain(more.map(|it| (*it).to_owned())).collect();
         let proxy = match behaviour {
             None => None,
             Some(behaviour) => {
@@ -140,10 +154,23 @@ impl Shop {
                 Some(proxy)
             }
         };
-        scene.start_at(0, proxy.as_ref().map(|proxy| proxy.url().to_owned()), &arguments);
-        until("a replica that is ready", 4 * LIMIT, async || (scene.balancer.ready() == 1).then_some(()))
-            .await;
-        Self { scene, registry, _proxy: proxy }
+        let url = proxy.as_ref().map(|proxy| proxy.url().to_owned());
+        scene.start_at(0, url, &arguments.iter().map(String::as_str).collect::<Vec<_>>());
+        let shop = Self { scene, registry, arguments, _proxy: proxy };
+        shop.until_ready(1).await;
+        shop
+    }
+
+    /// Starts another replica, of this number.
+    pub(super) fn start(&mut self, number: usize) {
+        let arguments: Vec<_> = self.arguments.iter().map(String::as_str).collect();
+        self.scene.start(number, &arguments);
+    }
+
+    /// Waits until so many replicas are ready.
+    pub(super) async fn until_ready(&self, count: usize) {
+        let what = format!("{count} replicas that are ready");
+        until(&what, 4 * LIMIT, async || (self.scene.balancer.ready() == count).then_some(())).await;
     }
 
     pub(super) fn image(&self, tag: &str) -> String {

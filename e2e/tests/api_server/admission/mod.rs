@@ -6,9 +6,11 @@ mod certificates;
 mod gated;
 mod given;
 mod images;
+mod measured;
 mod others;
 mod removal;
 mod requests;
+mod rotation;
 mod runtimes;
 mod signed;
 mod templates;
@@ -34,7 +36,7 @@ use balancer::Balancer;
 /// The webhook's program, built once.
 fn binary() -> PathBuf {
     static BINARY: OnceLock<PathBuf> = OnceLock::new();
-    BINARY.get_or_init(|| build_admission().unwrap_or_else(|error| panic!("{error}"))).clone()
+    BINARY.get_or_init(|| build_admission(false).unwrap_or_else(|error| panic!("{error}"))).clone()
 }
 
 /// An API server with the chart's webhook, which it calls through a balancer, and replicas of the program.
@@ -43,6 +45,8 @@ struct Scene {
     replicas: Vec<AdmissionProcess>,
     balancer: Balancer,
     environment: Environment,
+    /// The program of the replicas, if it is not the one that is built quickly.
+    program: Option<PathBuf>,
 }
 
 impl Scene {
@@ -66,7 +70,7 @@ impl Scene {
         let patch: Patch<()> = Patch::Json(serde_json::from_value(change).unwrap());
         let name = format!("{NAMESPACE}-admission");
         configurations.patch(&name, &PatchParams::default(), &patch).await.unwrap();
-        Self { replicas: Vec::new(), balancer, environment }
+        Self { replicas: Vec::new(), balancer, environment, program: None }
     }
 
     /// Has the API server call the webhook about pods, too, if the chart has it.
@@ -76,8 +80,11 @@ impl Scene {
         let Some(configuration) = configurations.get_opt(&name).await.unwrap() else { return };
         let webhooks = configuration.webhooks.unwrap_or_default();
         let change = webhooks.iter().enumerate().map(|(at, webhook)| {
-            let path = webhook.client_config.service.as_ref().and_then(|service| service.path.as_deref());
-            let url = format!("https://127.0.0.1:{port}{}", path.unwrap());
+            let called = &webhook.client_config;
+            let of_service = called.service.as_ref().and_then(|service| service.path.clone());
+            // Changed before.
+            let of_url = || called.url.as_ref()?.parse::<http::Uri>().ok().map(|url| url.path().to_owned());
+            let url = format!("https://127.0.0.1:{port}{}", of_service.or_else(of_url).unwrap());
             json!({ "op": "replace", "path": format!("/webhooks/{at}/clientConfig"), "value": { "url": url } })
         });
         let patch: Patch<()> = Patch::Json(serde_json::from_value(change.collect()).unwrap());
@@ -94,8 +101,9 @@ impl Scene {
         // No test waits for its end.
         let lease = Some([15_000, 10_000, 2_000].map(Duration::from_millis));
         let options = OperatorOptions { number, url, lease };
+        let program = self.program.clone().unwrap_or_else(binary);
         let replica =
-            AdmissionProcess::start(&binary(), &self.environment.server, &options, arguments).unwrap();
+            AdmissionProcess::start(&program, &self.environment.server, &options, arguments).unwrap();
         self.balancer.add(&replica.process.endpoint, replica.port);
         self.replicas.push(replica);
     }
