@@ -87,7 +87,7 @@ impl Live {
                 Ok(warning) => drop(warning?),
                 Err(_) => {
                     let cause = "the API server has not answered in time".to_owned();
-                    return Err(CliError::Unreachable { what: PROFILES, cause });
+                    return Err(CliError::Unreachable { verb: "list", what: PROFILES, cause });
                 }
             }
         }

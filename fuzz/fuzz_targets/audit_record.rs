@@ -1,13 +1,15 @@
 //! What an audit socket receives.
 #![no_main]
 
-use audit::{MAX_PROGRAM, Record, Serials, messages};
+use audit::{MAX_PROGRAM, ProcessEvent, Record, Serials, answer_to_request, messages};
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|bytes: &[u8]| {
     let mut serials = Serials::default();
     for message in messages(bytes) {
         check(message.payload, &mut serials);
+        let _ = ProcessEvent::parse(message.payload);
+        let _ = answer_to_request(message.payload, 7);
     }
     // Most of what is tried has no header.
     check(bytes, &mut serials);

@@ -4,7 +4,7 @@
 //! affected, and auditd need not run. The group asks for `CAP_AUDIT_READ` in the initial user namespace.
 
 use std::io;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 
 use audit::MAX_RECORD;
@@ -95,6 +95,8 @@ pub enum Received<'a> {
     Overrun,
     /// What another process sent; nobody has a reason to.
     Foreign,
+    /// Nothing at present.
+    Nothing,
 }
 
 impl AuditSocket {
@@ -120,8 +122,20 @@ impl AuditSocket {
     /// # Errors
     /// The socket cannot be used any more.
     pub fn receive(&mut self) -> io::Result<Received<'_>> {
+        self.receive_with(RecvFlags::empty())
+    }
+
+    /// The next datagram, if there is one.
+    ///
+    /// # Errors
+    /// The socket cannot be used any more.
+    pub fn receive_now(&mut self) -> io::Result<Received<'_>> {
+        self.receive_with(RecvFlags::DONTWAIT)
+    }
+
+    fn receive_with(&mut self, flags: RecvFlags) -> io::Result<Received<'_>> {
         loop {
-            match recvfrom(&self.socket, &mut *self.buffer, RecvFlags::empty()) {
+            match recvfrom(&self.socket, &mut *self.buffer, flags) {
                 Ok((length, _, sender)) => {
                     let sender = sender.and_then(|sender| SocketAddrNetlink::try_from(sender).ok());
                     if sender.is_none_or(|sender| sender.pid() != 0) {
@@ -129,11 +143,18 @@ impl AuditSocket {
                     }
                     return Ok(Received::Datagram(&self.buffer[..length.min(self.buffer.len())]));
                 }
+                Err(Errno::WOULDBLOCK) => return Ok(Received::Nothing),
                 Err(Errno::NOBUFS) => return Ok(Received::Overrun),
                 Err(Errno::INTR) => {}
                 Err(error) => return Err(error.into()),
             }
         }
+    }
+}
+
+impl AsFd for AuditSocket {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.socket.as_fd()
     }
 }
 

@@ -67,6 +67,8 @@ pub struct Metrics {
     pub reports: Counters<ReportOutcome>,
     lost: IntCounter,
     blind: IntGauge,
+    process_events_missing: IntGauge,
+    process_event_overruns: IntCounter,
 }
 
 impl Metrics {
@@ -91,11 +93,23 @@ impl Metrics {
             "seccomp_profile_observer_blind",
             "1 if no audit record can reach the observer; the node's SeccompObservation has the reason.",
         )?;
+        let process_events_missing = IntGauge::new(
+            "seccomp_profile_observer_process_events_missing",
+            "1 if the kernel does not tell of processes that start: calls of processes that live for a few milliseconds may \
+             then be of unknown containers.",
+        )?;
+        let process_event_overruns = IntCounter::new(
+            "seccomp_profile_observer_process_event_overruns_total",
+            "How often the kernel has dropped process events because the observer had not read earlier ones: what was known of \
+             processes is then forgotten, and calls of processes that are gone may be of unknown containers.",
+        )?;
         Ok(Self {
             records: Counters::new(registry, records, "caller")?,
             reports: Counters::new(registry, reports, "outcome")?,
             lost: register(registry, lost)?,
             blind: register(registry, blind)?,
+            process_events_missing: register(registry, process_events_missing)?,
+            process_event_overruns: register(registry, process_event_overruns)?,
         })
     }
 
@@ -107,5 +121,15 @@ impl Metrics {
     /// Whether the observer receives nothing.
     pub fn blind(&self, blind: bool) {
         self.blind.set(blind.into());
+    }
+
+    /// Whether the kernel does not tell of processes, or no longer does.
+    pub fn process_events_missing(&self, missing: bool) {
+        self.process_events_missing.set(missing.into());
+    }
+
+    /// The kernel has dropped process events.
+    pub fn process_event_overrun(&self) {
+        self.process_event_overruns.inc();
     }
 }

@@ -14,7 +14,7 @@ pub struct Options {
     /// The node that this observer runs on.
     #[arg(long, env = "NODE_NAME")]
     pub node_name: NodeName,
-    /// Where the node's /proc is mounted.
+    /// Where a /proc of the node's first PID namespace is mounted.
     #[arg(long, default_value = "/proc")]
     pub proc: PathBuf,
     /// The directory of the kubelet's links to the logs of containers, which have their names.

@@ -16,7 +16,7 @@ use rustix::time::{ClockId, Timespec, clock_gettime};
 
 /// How much later than its record a process may seem to have started: the clock of starts has steps of 10 ms, that of
 /// records moves on every 4 ms or 10 ms.
-const CLOCKS_DIFFER: u64 = 50;
+pub(crate) const CLOCKS_DIFFER: u64 = 50;
 
 /// The longest file that is read: a process has one line of at most 4,096 bytes for each of some 15 hierarchies.
 const MAX_FILE: u64 = 64 * 1024;
@@ -68,6 +68,19 @@ impl Processes {
             Place::Unclear => Caller::Unknown,
         }
     }
+
+    /// When the process started that has this number now, in milliseconds of the clock `CLOCK_MONOTONIC`; `None` if there is
+    /// none, or it cannot be read.
+    #[must_use]
+    pub fn started(&self, pid: u32) -> Option<u64> {
+        let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        let process = openat(&self.proc, pid.to_string(), flags, Mode::empty()).ok()?;
+        let started = started_at(&read(&process, "stat").ok()?)?;
+        // In this order: if the thread has to wait in between, the process seems older than it is, not younger.
+        let monotonic = millis(clock_gettime(ClockId::Monotonic));
+        let slept = millis(clock_gettime(ClockId::Boottime)).saturating_sub(monotonic);
+        Some(started.after_boot.saturating_sub(slept))
+    }
 }
 
 fn read(process: &OwnedFd, name: &str) -> io::Result<Vec<u8>> {
@@ -83,7 +96,7 @@ fn booted_at() -> u64 {
     millis(clock_gettime(ClockId::Realtime)).saturating_sub(millis(clock_gettime(ClockId::Boottime)))
 }
 
-fn millis(time: Timespec) -> u64 {
+pub(crate) fn millis(time: Timespec) -> u64 {
     let since = Duration::try_from(time).unwrap_or_default();
     u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
 }

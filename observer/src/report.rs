@@ -16,18 +16,21 @@ use crate::observation::Observation;
 // What is counted fits into a report.
 const _: () = assert!(MAX_CALLS <= MAX_OBSERVED_CONTAINERS && MAX_CALLS_OF_CONTAINER <= MAX_OBSERVED_CALLS);
 
-/// The report on `seen` of an observer that is blind for the reason given, in the node's run `boot`.
+/// The report on `seen` of an observer that is blind for the reason given, in the node's run `boot`. Where the observer is,
+/// it adds itself.
 #[must_use]
 pub fn of(seen: &Observation, blind: Option<Blind>, boot: &str) -> ObservationReport {
     let state = if blind.is_some() { ObserverState::Blind } else { ObserverState::Observing };
     ObservationReport {
         observer_version: env!("CARGO_PKG_VERSION").to_owned(),
+        namespace: String::new(),
         state: state.into(),
         reason: blind.map(|blind| blind.reason().to_owned()).unwrap_or_default(),
         message: blind.map(|blind| blind.to_string()).unwrap_or_default(),
         containers: seen.tally.named().map(|(id, name, calls)| container(id, name, calls)).collect(),
         outside: number(seen.tally.outside_count()),
         unknown: number(seen.tally.unknown_count()),
+        unnamed: number(seen.tally.unnamed_count()),
         forgotten: number(seen.tally.forgotten_count()),
         lost: number(seen.serials.lost()),
         boot: boot.to_owned(),
@@ -171,6 +174,22 @@ mod tests {
         let call = container.calls.iter().find(|call| call.name == "getppid" && call.count == 2).unwrap();
         assert_eq!((call.architecture.as_str(), call.action.as_str()), ("x86_64", "SCMP_ACT_ERRNO"));
         assert_eq!(call.last.as_ref().unwrap().0.as_second() - call.first.as_ref().unwrap().0.as_second(), 2);
+    }
+
+    #[test]
+    fn unknown_calls_of_containers_that_may_still_be_named_are_told_from_the_others() {
+        let mut seen = seen();
+        let id: ContainerId = ID.replace('0', "f").parse().unwrap();
+        let call = Call { arch: Arch(0xc000_003e), number: 110, action: Action::Log };
+        seen.tally.count(id, Record { serial: 12, time: 5, pid: 1, program: "/bin/sh".to_owned(), call });
+        let report = of(&seen, None, "boot");
+        assert_eq!((report.unknown, report.unnamed), (2, 1));
+        // Whose they are is not in the report, from which the next observer goes on.
+        let again = of(&restored(report, "boot"), None, "boot");
+        assert_eq!((again.unknown, again.unnamed), (2, 0));
+        seen.tally.give_up_names_before(6);
+        let report = of(&seen, None, "boot");
+        assert_eq!((report.unknown, report.unnamed), (2, 0));
     }
 
     #[test]

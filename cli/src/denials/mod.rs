@@ -168,8 +168,11 @@ pub struct Gap {
     pub blind: Option<String>,
     /// Records that did not arrive.
     pub lost: i64,
-    /// Calls whose container is not known.
+    /// Calls whose container is not known, and will not be.
     pub unknown: i64,
+    /// Calls of containers whose name is not known yet: within a minute or so they are theirs, or unknown.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub unnamed: i64,
     /// Calls that were counted and displaced by newer ones, in containers or as a whole.
     pub not_listed: i64,
 }
@@ -179,14 +182,16 @@ impl Gap {
         let node = observed.node.clone();
         let Some(report) = &observed.report else {
             let blind = Some("its observer has not reported".to_owned());
-            return Some(Self { node, blind, lost: 0, unknown: 0, not_listed: 0 });
+            return Some(Self { node, blind, lost: 0, unknown: 0, unnamed: 0, not_listed: 0 });
         };
         let blind = (report.state != ObserverState::Observing)
             .then(|| format!("{}: {}", report.reason, report.message));
         let further = report.containers.iter().map(|it| it.further);
         let not_listed = further.fold(report.forgotten, i64::saturating_add);
-        let gap = Self { node, blind, lost: report.lost, unknown: report.unknown, not_listed };
-        (gap.blind.is_some() || gap.lost > 0 || gap.unknown > 0 || gap.not_listed > 0).then_some(gap)
+        let ObservationReport { lost, unnamed, .. } = *report;
+        let unknown = report.never_named();
+        let is_complete = blind.is_none() && [lost, unknown, unnamed, not_listed].iter().all(|it| *it <= 0);
+        (!is_complete).then_some(Self { node, blind, lost, unknown, unnamed, not_listed })
     }
 }
 
@@ -196,12 +201,18 @@ impl fmt::Display for Gap {
         let counts = [
             (self.lost, "audit records lost"),
             (self.unknown, "calls of unknown containers"),
+            (self.unnamed, "calls of containers whose name is not known yet"),
             (self.not_listed, "calls no longer listed"),
         ];
         let counts = counts.into_iter().filter(|(count, _)| *count > 0);
         let parts: Vec<_> = blind.chain(counts.map(|(count, what)| format!("{count} {what}"))).collect();
         write!(f, "{}: {}", self.node, parts.join(", "))
     }
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
+fn is_zero(number: &i64) -> bool {
+    *number == 0
 }
 
 type Key = (Option<String>, Workload, String, String, String, String);

@@ -120,6 +120,24 @@ fn what_would_allow_a_call_depends_on_what_refuses_it() {
 }
 
 #[test]
+fn calls_of_containers_that_are_about_to_be_named_are_none_of_unknown_ones() {
+    let gap = |unknown: i64, unnamed: i64| {
+        let report = json!({ "state": "Observing", "boot": "b", "unknown": unknown, "unnamed": unnamed });
+        let object = json!({ "metadata": { "name": "n1" }, "status": { "report": report } });
+        Observed::of(serde_json::from_value(object).unwrap()).gap()
+    };
+    let text = |unknown, unnamed| gap(unknown, unnamed).map(|gap| gap.to_string());
+    assert_eq!(text(0, 0), None);
+    assert_eq!(text(2, 0).as_deref(), Some("n1: 2 calls of unknown containers"));
+    assert_eq!(text(3, 3).as_deref(), Some("n1: 3 calls of containers whose name is not known yet"));
+    let both = "n1: 2 calls of unknown containers, 3 calls of containers whose name is not known yet";
+    assert_eq!(text(5, 3).as_deref(), Some(both));
+    let json = |unknown, unnamed| serde_json::to_value(gap(unknown, unnamed)).unwrap();
+    assert_eq!(json(2, 0), json!({ "node": "n1", "lost": 0, "unknown": 2, "notListed": 0 }));
+    assert_eq!(json(5, 3), json!({ "node": "n1", "lost": 0, "unknown": 2, "unnamed": 3, "notListed": 0 }));
+}
+
+#[test]
 fn a_cluster_without_observers_says_so() {
     let owners = ReplicaSetOwners::new();
     let view = DenialsView::of(Known {

@@ -67,6 +67,10 @@ pub struct ObservationReport {
     #[serde(deserialize_with = "lenient::field")]
     #[schemars(length(max = 64))]
     pub observer_version: String,
+    /// The namespace of the observer's pod.
+    #[serde(skip_serializing_if = "String::is_empty", deserialize_with = "lenient::field")]
+    #[schemars(length(max = 253))]
+    pub namespace: String,
     /// Whether the observer receives the kernel's records: `Observing` or `Blind`. Another release may write other values.
     pub state: OpenEnum<ObserverState>,
     /// Why it is blind, as one word: `NoAuditRead`, `NoAudit`, `OtherNetworkNamespace`, `SocketRefused` or
@@ -89,6 +93,10 @@ pub struct ObservationReport {
     /// kubelet had not linked the container's log.
     #[serde(deserialize_with = "lenient::field")]
     pub unknown: i64,
+    /// How many of the unknown calls are of containers that may still be named: the kubelet links a container's log only once
+    /// it has started.
+    #[serde(skip_serializing_if = "is_zero", deserialize_with = "lenient::field")]
+    pub unnamed: i64,
     /// Calls that were counted, and that newer ones have displaced from the list.
     #[serde(deserialize_with = "lenient::field")]
     pub forgotten: i64,
@@ -103,6 +111,19 @@ pub struct ObservationReport {
     /// The serial number of the latest record, from which the next observer continues.
     #[serde(skip_serializing_if = "Option::is_none", deserialize_with = "lenient::field")]
     pub last_serial: Option<i64>,
+}
+
+impl ObservationReport {
+    /// The calls of [`unknown`](Self::unknown) containers that will not be named any more.
+    #[must_use]
+    pub const fn never_named(&self) -> i64 {
+        self.unknown.saturating_sub(self.unnamed)
+    }
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "as serde gives it")]
+fn is_zero(number: &i64) -> bool {
+    *number == 0
 }
 
 /// Whether an observer receives the kernel's records.

@@ -12,6 +12,8 @@
 //! - [`container_of`]: the container in the text of `/proc/PID/cgroup`. [`ContainerName::from_log_link`]: the pod and the
 //!   container in the name of a link that the kubelet creates. [`started_at`]: when a process started, from
 //!   `/proc/PID/stat`.
+//! - [`ProcessEvent`]: what the kernel says of processes that start. [`Lineage`]: whose child each is, and in which
+//!   container, for records of processes that are gone.
 //! - [`Tally`]: the counts, of bounded size whatever happens.
 //!
 //! The crate is pure: no Kubernetes, no I/O. Times are arguments, in milliseconds since 1970.
@@ -20,8 +22,10 @@
 
 mod call;
 mod cgroup;
+mod lineage;
 mod log_link;
 mod netlink;
+mod process_event;
 mod record;
 mod serials;
 mod stat;
@@ -29,8 +33,10 @@ mod tally;
 
 pub use call::{Action, Arch, Call};
 pub use cgroup::{ContainerId, Place, container_of};
+pub use lineage::{Lineage, PROCESSES_KEPT};
 pub use log_link::ContainerName;
 pub use netlink::{AUDIT_SECCOMP, Message, messages};
+pub use process_event::{ProcessEvent, WantedEvents, answer_to_request, ask_for_process_events};
 pub use record::{MAX_PROGRAM, MAX_RECORD, Record, RecordError};
 pub use serials::{SERIALS_KEPT, Serials};
 pub use stat::{Started, started_at};

@@ -141,6 +141,22 @@ impl Tally {
         }
     }
 
+    /// Counts the calls of containers as unknown that began with them before `time` and still have no name, and returns
+    /// these. If one is named later, what it does from then on is its own.
+    pub fn give_up_names_before(&mut self, time: u64) -> Vec<(ContainerId, Container)> {
+        let begun = |container: &Container| {
+            container.calls.values().map(|it| it.first).min().unwrap_or(container.last)
+        };
+        let is_given_up = |_: &ContainerId, it: &mut Container| it.name.is_none() && begun(it) < time;
+        let nameless: Vec<_> = self.containers.extract_if(.., is_given_up).collect();
+        for (_, container) in &nameless {
+            self.calls -= container.calls.len();
+            self.unknown = self.unknown.saturating_add(container.total());
+            self.revision += 1;
+        }
+        nameless
+    }
+
     /// Forgets the calls that were last made before `time`, and containers without others. What is forgotten in this way
     /// is in no count any more: it is old.
     pub fn forget_before(&mut self, time: u64) {
@@ -169,8 +185,14 @@ impl Tally {
     /// How many calls nobody is known for: the process was gone, or its container has no name (yet).
     #[must_use]
     pub fn unknown_count(&self) -> u64 {
+        self.unknown.saturating_add(self.unnamed_count())
+    }
+
+    /// How many of these are of containers that may still be named.
+    #[must_use]
+    pub fn unnamed_count(&self) -> u64 {
         let unnamed = self.containers.values().filter(|container| container.name.is_none());
-        unnamed.map(Container::total).fold(self.unknown, u64::saturating_add)
+        unnamed.map(Container::total).fold(0, u64::saturating_add)
     }
 
     /// How many calls were forgotten because others took their room.

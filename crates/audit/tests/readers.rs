@@ -2,13 +2,15 @@
 
 #![allow(clippy::unwrap_used, reason = "this file is a test")]
 
-use audit::{ContainerName, Place, Record, container_of, messages, started_at};
+use audit::{
+    ContainerName, Place, ProcessEvent, Record, answer_to_request, container_of, messages, started_at,
+};
 use proptest::prelude::*;
 
 const ID: &str = "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef";
 
 /// Version 1 is what the local cluster has. Those of version 2 are written down from the sources of containerd, CRI-O and
-/// the kubelet; none of them was run.
+/// the kubelet; of them, the one of a kubelet without systemd was run as well (`e2e/tests/runtimes/short_lived.rs`).
 #[test]
 fn the_container_is_found_in_every_layout() {
     let files = std::fs::read_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/cgroups")).unwrap();
@@ -37,6 +39,8 @@ proptest! {
         let _ = Record::parse(&bytes);
         let _ = container_of(&bytes);
         let _ = started_at(&bytes);
+        let _ = ProcessEvent::parse(&bytes);
+        let _ = answer_to_request(&bytes, 7);
         let text = String::from_utf8_lossy(&bytes);
         let _ = ContainerName::from_log_link(&text, &text);
         for message in messages(&bytes) {

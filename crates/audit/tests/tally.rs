@@ -43,6 +43,37 @@ fn a_call_has_its_first_and_last_time_and_the_program_that_made_it_last() {
 }
 
 #[test]
+fn the_calls_of_a_container_that_gets_no_name_in_time_stay_unknown_whatever_is_named_later() {
+    let mut tally = Tally::default();
+    for (container, time) in [(1, 10), (1, 30), (2, 20), (3, 10)] {
+        tally.count(id(container), record(110, time));
+    }
+    tally.name(id(3), name("web"));
+    assert_eq!(tally.give_up_names_before(10), []);
+    assert_eq!((tally.unknown_count(), tally.unnamed_count()), (3, 3));
+    let before = tally.revision();
+    let given_up: Vec<_> =
+        tally.give_up_names_before(20).into_iter().map(|(id, it)| (id, it.total())).collect();
+    assert_eq!(given_up, [(id(1), 2)], "so that it can be said whose they were");
+    assert_eq!((tally.unknown_count(), tally.unnamed_count()), (3, 1), "since 10, and since 20");
+    assert_ne!(tally.revision(), before);
+    (1..3).for_each(|container| tally.name(id(container), name("late")));
+    assert_eq!((shown(&tally), tally.unknown_count(), tally.unnamed_count()), (2, 2, 0));
+    tally.count(id(1), record(110, 40));
+    tally.name(id(1), name("late"));
+    assert_eq!((shown(&tally), tally.unknown_count()), (3, 2), "what it does from then on is its own");
+    // They leave their room to others.
+    let containers = (MAX_CALLS / MAX_CALLS_OF_CONTAINER) as u8;
+    for first in [10, 10 + containers] {
+        for container in first..first + containers {
+            (0..MAX_CALLS_OF_CONTAINER as u32).for_each(|call| tally.count(id(container), record(call, 50)));
+        }
+        tally.give_up_names_before(60);
+    }
+    assert_eq!(tally.forgotten_count(), 0);
+}
+
+#[test]
 fn a_container_that_makes_every_call_takes_no_room_of_others() {
     let mut tally = Tally::default();
     tally.count(id(1), record(1, 1));
@@ -89,6 +120,7 @@ proptest! {
     fn nothing_is_counted_twice_or_not_at_all(
         calls in proptest::collection::vec((0_u8..40, 0_u32..100, 0_u64..50), 0..4000),
         named in proptest::collection::btree_set(0_u8..40, 0..40),
+        given_up in 0_u64..50,
         strangers in (0_u64..5, 0_u64..5),
     ) {
         let mut tally = Tally::default();
@@ -98,6 +130,7 @@ proptest! {
         (0..strangers.0).for_each(|_| tally.outside());
         (0..strangers.1).for_each(|_| tally.unknown());
         named.iter().for_each(|container| tally.name(id(*container), name("p")));
+        tally.give_up_names_before(given_up);
         let all = |tally: &Tally| {
             shown(tally) + tally.unknown_count() + tally.outside_count() + tally.forgotten_count()
         };

@@ -5,7 +5,7 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
 use cluster::{NAMESPACE, Node};
@@ -47,14 +47,14 @@ const CALLS: [(&str, &str); 12] = [
 ];
 
 /// The chart with an observer on one node; it is installed without when this is dropped.
-struct Installed<'a> {
+pub(crate) struct Installed<'a> {
     cluster: &'a Session,
-    node: Node,
+    pub(crate) node: Node,
     _again: Reinstall<'a>,
 }
 
 impl<'a> Installed<'a> {
-    fn on_first_node(cluster: &'a Session) -> Self {
+    pub(crate) fn on_first_node(cluster: &'a Session) -> Self {
         let node = cluster.node_list().swap_remove(0);
         let selector = format!("--set=observer.nodeSelector.kubernetes\\.io/hostname={}", node.name());
         let installed = Installed { cluster, node, _again: Reinstall(cluster) };
@@ -73,7 +73,7 @@ impl<'a> Installed<'a> {
     }
 
     /// Waits until the observer says that it is in this state.
-    fn wait_state(&self, state: &str) -> Value {
+    pub(crate) fn wait_state(&self, state: &str) -> Value {
         until(&format!("the observer being {state}"), SHOWN, || {
             self.report().filter(|report| report["state"] == state)
         })
@@ -91,11 +91,16 @@ impl Drop for Installed<'_> {
     }
 }
 
-/// An observer in the machine's first network namespace, killed when this is dropped.
-struct InFirstNamespace(Child);
+/// Runs a program until its standard input ends, and kills it then. The kernel's own way (`setpriv --pdeathsig`) is without
+/// effect here: it forgets that signal when the user changes, and when a program whose file has a capability begins.
+const UNTIL_INPUT_ENDS: &str = r#""$@" </dev/null & read -r _; kill -KILL $! && { wait $!; } 2>/dev/null"#;
+
+/// An observer in the machine's first network namespace. It ends when this is dropped, and with the process of this test,
+/// also if that is killed.
+pub(crate) struct InFirstNamespace(Child);
 
 impl InFirstNamespace {
-    fn beside_the_one_of(installed: &Installed<'_>) -> Self {
+    pub(crate) fn beside_the_one_of(installed: &Installed<'_>) -> Self {
         let Installed { cluster, node, .. } = installed;
         let name = format!("--node-name={}", node.name());
         let admin = cluster.json(["config", "view", "--raw", "--minify"]);
@@ -104,18 +109,32 @@ impl InFirstNamespace {
         // In the container's mount namespace, so that the file's capability counts, and what it may read is the same. The
         // network namespace is that of this test, in which the cluster is started, too.
         let target = format!("--target={}", pid_of(cluster, &["/observer", &name]));
-        let mut command = Command::new("nsenter");
-        command.args([&target, "--mount", "--setuid", USER, "--setgid", USER]);
-        command.args(["/observer", &name, "--proc=/host/proc", "--listen=127.0.0.1:0"]);
+        let mut command = Command::new("sh");
+        command.args(["-c", UNTIL_INPUT_ENDS, "sh", "/usr/bin/env", "-i"]);
         // What the kubelet gives a pod, but for the address: the service's is none in this namespace.
-        command.env_clear().env("KUBERNETES_SERVICE_HOST", host).env("KUBERNETES_SERVICE_PORT", port);
-        Self(command.stdin(Stdio::null()).spawn().unwrap())
+        command.arg(format!("KUBERNETES_SERVICE_HOST={host}")).arg(format!("KUBERNETES_SERVICE_PORT={port}"));
+        command.args(["/usr/bin/nsenter", &target, "--mount", "--setuid", USER, "--setgid", USER]);
+        // It says which calls are of unknown containers.
+        command.args(["/observer", &name, "--listen=127.0.0.1:0", "--log-level=info,observer=debug"]);
+        Self(command.stdin(Stdio::piped()).spawn().unwrap())
+    }
+}
+
+impl InFirstNamespace {
+    /// Whether it has its socket for the kernel's audit records, which has the process's number.
+    fn receives(&self) -> bool {
+        const NETLINK_AUDIT: &str = "9";
+        let shell = self.0.id();
+        let child = fs::read_to_string(format!("/proc/{shell}/task/{shell}/children")).unwrap_or_default();
+        let sockets = fs::read_to_string("/proc/net/netlink").unwrap();
+        let mut sockets = sockets.lines().map(|line| line.split_whitespace().skip(1).take(2));
+        !child.trim().is_empty() && sockets.any(|it| it.eq([NETLINK_AUDIT, child.trim()]))
     }
 }
 
 impl Drop for InFirstNamespace {
     fn drop(&mut self) {
-        expect_cleanup(self.0.kill());
+        drop(self.0.stdin.take());
         expect_cleanup(self.0.wait().map(drop));
     }
 }
@@ -174,13 +193,18 @@ fn contents() -> Value {
     })
 }
 
+/// In the directory of the probe: pods begin when it is there.
+const BEGIN: &str = "begin";
+
 /// A pod that makes the calls, each in a process of its own that stays for so long. It begins when the others have started,
 /// too: twenty containers that start at once leave no processor to the observer.
 fn pod((space, stay): (&str, &str), name: &str, path: &str, node: &Node, probe: &Path) -> Value {
     let calls = CALLS.map(|(_, number)| format!("{stay}:{number}:0:0:0:0:0:0")).join(" ");
     // The probe exits with 42, too.
-    let script =
-        format!("sleep 10; for i in $(seq {TIMES}); do /probe/probe {calls}; sleep 1; done; exit 42");
+    let script = format!(
+        "until [ -e /probe/{BEGIN} ]; do sleep 1; done
+         for i in $(seq {TIMES}); do /probe/probe {calls}; sleep 1; done; exit 42"
+    );
     json!({
         "apiVersion": "v1", "kind": "Pod", "metadata": { "name": name, "namespace": space },
         "spec": {
@@ -200,27 +224,36 @@ fn pod((space, stay): (&str, &str), name: &str, path: &str, node: &Node, probe: 
     })
 }
 
-/// Creates the pods, and waits until all have ended.
-fn run(cluster: &Session, pods: &[Value]) {
+/// Creates the pods, lets them begin when all have started, and waits until all have ended.
+fn run(cluster: &Session, pods: &[Value], probe: &Path) {
+    let begin = probe.join(BEGIN);
+    _ = fs::remove_file(&begin);
     let list = json!({ "apiVersion": "v1", "kind": "List", "items": pods });
     cluster.try_apply(&list).unwrap_or_else(|error| panic!("{error}"));
+    let states = || -> Vec<Value> {
+        let all = SPACES.iter().map(|(space, _)| cluster.json(["-n", space, "get", "pods"]));
+        let items = all.flat_map(|pods| pods["items"].as_array().unwrap().clone());
+        items.map(|pod| pod["status"]["containerStatuses"][0]["state"].clone()).collect()
+    };
+    until("the pods having started", 3 * LIMIT, || {
+        let started = states().into_iter().filter(|state| state["waiting"].is_null() && !state.is_null());
+        (started.count() == pods.len()).then_some(())
+    });
+    fs::write(begin, "").unwrap();
     until("the pods having ended", 6 * LIMIT, || {
-        let ended = SPACES.iter().flat_map(|(space, _)| {
-            let pods = cluster.json(["-n", space, "get", "pods"]);
-            let codes: Vec<_> = pods["items"]
-                .as_array()
-                .unwrap()
-                .iter()
-                .filter_map(|pod| {
-                    pod["status"]["containerStatuses"][0]["state"]["terminated"]["exitCode"].as_i64()
-                })
-                .collect();
-            codes
-        });
+        let ended = states().into_iter().filter_map(|state| state["terminated"]["exitCode"].as_i64());
         let codes: Vec<_> = ended.collect();
         assert!(codes.iter().all(|code| *code == 42), "{codes:?}");
         (codes.len() == pods.len()).then_some(())
     });
+}
+
+/// What the plugin answers as JSON: thousands of lines, which are printed only if it fails.
+fn asked(person: &Person<'_>, arguments: &[&str]) -> Value {
+    let Output { status, stdout, stderr } = person.command(arguments).output().unwrap();
+    let (stdout, stderr) = (String::from_utf8_lossy(&stdout), String::from_utf8_lossy(&stderr));
+    assert!(status.success(), "kubectl seccomp {arguments:?}: {status}\n{stdout}{stderr}");
+    serde_json::from_str(&stdout).unwrap_or_else(|error| panic!("{error}: {stdout}"))
 }
 
 /// How often each call of each pod is shown.
@@ -284,7 +317,7 @@ fn the_refused_calls_of_twenty_pods_are_shown_with_pod_container_and_name_and_th
     let mut pods: Vec<_> =
         pods.map(|(space, name)| pod(space, &name, "profiles/observed.json", node, path)).collect();
     pods.push(pod(SPACES[0], "foreign", "foreign.json", node, path));
-    run(&cluster, &pods);
+    run(&cluster, &pods, path);
     let ended = Instant::now();
 
     let of_each = i64::try_from(PODS * CALLS.len()).unwrap() * TIMES;
@@ -292,13 +325,11 @@ fn the_refused_calls_of_twenty_pods_are_shown_with_pod_container_and_name_and_th
     // What is shown last is what was asked for within the limit, however long the answer takes.
     let counts = until("the calls being shown, or the limit", 2 * SHOWN, || {
         let is_last = ended.elapsed() + Duration::from_secs(1) > SHOWN;
-        let printed = viewer.run_plugin(0, &["denials", "seccompprofile/observed", "-o", "json"]);
-        let counts = shown(&serde_json::from_str(&printed).unwrap());
+        let counts = shown(&asked(&viewer, &["denials", "seccompprofile/observed", "-o", "json"]));
         (is_last || counts.values().sum::<i64>() == made).then_some(counts)
     });
     let all: i64 = counts.values().sum();
     let (unknown, lost) = (installed.count("unknown") - unknown, installed.count("lost") - lost);
-    drop(records);
     let of_space = |wanted: &str| -> i64 {
         counts.iter().filter(|((space, ..), _)| space == wanted).map(|(_, count)| count).sum()
     };
@@ -320,15 +351,14 @@ fn the_refused_calls_of_twenty_pods_are_shown_with_pod_container_and_name_and_th
             "{space}/{pod} {call} {count}"
         );
     }
-    assert!(quarter * 100 >= of_each * 99 && short > 0, "{counts:?}");
+    assert!(quarter * 100 >= of_each * 99 && short * 100 >= of_each * 99, "{counts:?}");
     assert!(all + unknown + lost >= made, "the rest is neither unknown nor lost");
 
     // The other pod's calls are in the observation, and are no denials of ours unless somebody asks for the pod.
     let report = installed.report().unwrap();
     let is_foreign = |container: &Value| container["pod"] == "foreign";
     assert!(report["containers"].as_array().unwrap().iter().any(is_foreign), "{report}");
-    let everything = viewer.run_plugin(0, &["denials", "-o", "json"]);
-    assert_eq!(shown(&serde_json::from_str(&everything).unwrap()).len(), counts.len());
+    assert_eq!(shown(&asked(&viewer, &["denials", "-o", "json"])).len(), counts.len());
 
     // The operator publishes five Events a second.
     let events = until("an Event about each call of the last pod", 2 * SHOWN, || {
@@ -342,5 +372,30 @@ fn the_refused_calls_of_twenty_pods_are_shown_with_pod_container_and_name_and_th
     let selector = "--field-selector=involvedObject.name=foreign,reason=SeccompRefused";
     let of_others = cluster.json(["-n", SPACES[0].0, "get", "events", selector]);
     assert_eq!(of_others["items"], json!([]));
-    drop((namespaces, foreign, observer));
+
+    // One that is killed and started anew goes on from there, and knows how much it has missed.
+    let lost = installed.count("lost");
+    drop(observer);
+    pods.push(pod(SPACES[0], "meanwhile", "profiles/observed.json", node, path));
+    run(&cluster, &pods, path);
+    let observer = InFirstNamespace::beside_the_one_of(&installed);
+    until("the new observer receiving records", LIMIT, || observer.receives().then_some(()));
+    pods.push(pod(SPACES[0], "later", "profiles/observed.json", node, path));
+    run(&cluster, &pods, path);
+    let of_one = i64::try_from(CALLS.len()).unwrap() * TIMES;
+    let again = until("the calls of a later pod being shown", 2 * SHOWN, || {
+        let counts = shown(&asked(&viewer, &["denials", "seccompprofile/observed", "-o", "json"]));
+        let later: i64 =
+            counts.iter().filter(|((_, pod, _), _)| pod == "later").map(|(_, count)| count).sum();
+        (later * 100 >= of_one * 99).then_some(counts)
+    });
+    // A container that was named only now has more than before.
+    for (key, count) in &counts {
+        assert!(again.get(key).is_some_and(|now| now >= count), "{key:?}: {count} before, {again:?}");
+    }
+    assert!(again.keys().all(|(_, pod, _)| pod != "meanwhile"), "{again:?}");
+    let missed = installed.count("lost") - lost;
+    print_line(&format!("of {of_one} calls while there was no observer {missed} records are known as lost"));
+    assert!(missed >= of_one, "{missed} of {of_one}");
+    drop((namespaces, foreign, observer, records));
 }

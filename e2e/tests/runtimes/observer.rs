@@ -10,9 +10,11 @@ use std::thread;
 use std::time::Duration;
 
 use ::observer::audit_socket::{AuditSocket, Blind};
+use ::observer::callers::Callers;
 use ::observer::metrics::Metrics;
 use ::observer::observation::{Observation, Shared, read};
 use ::observer::process::Processes;
+use ::observer::process_events::ProcessEvents;
 use ::observer::{log_links, report};
 use api::{ObservationReport, ObservedContainer};
 use cluster::wait::{self, WaitError};
@@ -21,7 +23,7 @@ use prometheus::Registry;
 use serde_json::{Value, json};
 use xtask::file_lock::FileLock;
 
-use crate::container::{Container, Root, Start};
+use crate::container::{Container, Options, Root, Start};
 use crate::installed::Installed;
 
 const LIMIT: Duration = Duration::from_secs(30);
@@ -54,47 +56,74 @@ pub(crate) struct Watching {
     _alone: FileLock,
 }
 
+/// Starts a container that makes these calls, and returns what it has printed.
+pub(crate) fn run_container(
+    root: &Root,
+    links: &Path,
+    number: usize,
+    calls: &[String],
+    options: Options,
+) -> String {
+    let id = id(number);
+    let target = format!("/var/log/pods/shop_web-{number}_{POD}/main/0.log");
+    symlink(target, links.join(format!("web-{number}_shop_main-{id}.log"))).unwrap();
+    let group = format!("kubepods/besteffort/pod{POD}/{id}");
+    let seccomp = profile();
+    let container = Container {
+        options,
+        seccomp: Some(&seccomp),
+        arguments: calls,
+        group: Some(&group),
+        ..Container::default()
+    };
+    match root.run(&Installed::runc(), &container) {
+        Start::Ran(printed) => printed,
+        start => panic!("{start:?}"),
+    }
+}
+
+/// What an observer would report.
+pub(crate) fn report_of(shared: &Shared, links: &Path) -> ObservationReport {
+    let mut seen = shared.lock();
+    for (id, name) in log_links::containers(links).unwrap() {
+        seen.tally.name(id, name);
+    }
+    seen.serials.settle();
+    report::of(&seen, None, "boot")
+}
+
+/// Counts from now on, as the observer does.
+pub(crate) fn observe() -> Shared {
+    let socket = AuditSocket::open().unwrap_or_else(|blind| panic!("{blind}"));
+    let shared = Shared::new(Observation::default());
+    let metrics = Metrics::new(&Registry::new()).unwrap();
+    let processes = Processes::new(Path::new("/proc")).unwrap();
+    let node = "node-1".parse().unwrap();
+    let callers = Callers::new(node, processes, ProcessEvents::open(), metrics.clone());
+    // Its receiver may go: nobody waits for the thread's end.
+    drop(read(socket, callers, shared.clone(), metrics).unwrap());
+    shared
+}
+
 impl Watching {
     pub(crate) fn begin() -> Self {
         // Its containers have the same ids as those of other tests here, too.
         let alone = kernel_records::alone().unwrap();
-        let socket = AuditSocket::open().unwrap_or_else(|blind| panic!("{blind}"));
-        let shared = Shared::new(Observation::default());
-        let metrics = Metrics::new(&Registry::new()).unwrap();
-        let processes = Processes::new(Path::new("/proc")).unwrap();
-        // Its receiver may go: nobody waits for the thread's end.
-        drop(read(socket, processes, shared.clone(), metrics).unwrap());
+        let shared = observe();
         Self { shared, links: tempfile::tempdir().unwrap(), _alone: alone }
     }
 
     /// Starts a container that makes these calls.
     pub(crate) fn container(&self, root: &Root, number: usize, calls: &[String]) {
-        let id = id(number);
-        let target = format!("/var/log/pods/shop_web-{number}_{POD}/main/0.log");
-        symlink(target, self.links.path().join(format!("web-{number}_shop_main-{id}.log"))).unwrap();
-        let group = format!("kubepods/besteffort/pod{POD}/{id}");
-        let seccomp = profile();
-        let container = Container {
-            seccomp: Some(&seccomp),
-            arguments: calls,
-            group: Some(&group),
-            ..Container::default()
-        };
-        let start = root.run(&Installed::runc(), &container);
-        assert!(matches!(start, Start::Ran(_)), "{start:?}");
+        run_container(root, self.links.path(), number, calls, Options::HARMLESS);
     }
 
     pub(crate) fn report(&self) -> ObservationReport {
-        let mut seen = self.shared.lock();
-        for (id, name) in log_links::containers(self.links.path()).unwrap() {
-            seen.tally.name(id, name);
-        }
-        seen.serials.settle();
-        report::of(&seen, None, "boot")
+        report_of(&self.shared, self.links.path())
     }
 
     /// The report once it is as wanted, or the last one after the limit.
-    fn until(&self, wanted: impl Fn(&ObservationReport) -> bool) -> ObservationReport {
+    pub(crate) fn until(&self, wanted: impl Fn(&ObservationReport) -> bool) -> ObservationReport {
         self.until_within(LIMIT, wanted)
     }
 
@@ -112,17 +141,17 @@ impl Watching {
 }
 
 /// How often each call was refused or logged in a container.
-fn counts(container: &ObservedContainer) -> BTreeMap<(&str, &str, &str), i64> {
+pub(crate) fn counts(container: &ObservedContainer) -> BTreeMap<(&str, &str, &str), i64> {
     let calls = container.calls.iter();
     calls.map(|it| ((it.architecture.as_str(), it.name.as_str(), it.action.as_str()), it.count)).collect()
 }
 
 /// The containers of the tests; the machine may have others.
-fn of_shop(report: &ObservationReport) -> Vec<&ObservedContainer> {
+pub(crate) fn of_shop(report: &ObservationReport) -> Vec<&ObservedContainer> {
     report.containers.iter().filter(|it| it.namespace == "shop").collect()
 }
 
-fn sum(containers: &[&ObservedContainer]) -> i64 {
+pub(crate) fn sum(containers: &[&ObservedContainer]) -> i64 {
     containers.iter().flat_map(|it| &it.calls).map(|it| it.count).sum()
 }
 
@@ -193,6 +222,17 @@ fn without_the_capability_the_observer_says_so() {
         &["setpriv", "--bounding-set=-audit_read", "--inh-caps=-audit_read"],
         "without_the_cap",
     );
+}
+
+#[test]
+fn where_the_kernel_has_no_audit_the_observer_says_so() {
+    if std::env::var_os("NO_AUDIT").is_some() {
+        assert_eq!(AuditSocket::open().err(), Some(Blind::NoAudit));
+        return;
+    }
+    // As a kernel answers that is compiled without it: every call for a socket of the process.
+    let refused = ["strace", "-f", "-qq", "-o", "/dev/null", "-e", "inject=socket:error=EPROTONOSUPPORT"];
+    again("NO_AUDIT", &refused, "where_the_kernel_has_no_audit");
 }
 
 /// Starts the only test whose name contains `test` again with the variable set, by another program.

@@ -3,10 +3,11 @@
  *
  * Each argument is one call in hexadecimal: i386 (1) or x86_64 (0), the number and six arguments, with a colon between
  * them. With 2 added to the first, the process that has made the call stays for a quarter of a second, with 8 added for 5
- * ms, with 20 added for two seconds. With 4 added, it first loads a filter of its own, which answers the call with the errno that is the call's first
- * argument. With 10 added, it makes the call 10,000 times. For each, a line: its index and `returns` with the kernel's
- * value in decimal, `trap`, `thread` or `process` (what was ended), or `signal` and another signal's number. At last,
- * `done`. It exits with 42.
+ * ms, with 20 added for two seconds. With 4 added, it first loads a filter of its own, which answers the call with the
+ * errno that is the call's first argument. With 10 added, it makes the call 10,000 times. With 40 added, the first process
+ * makes the call itself, with 80 added, for ten seconds, with 100 added, for a fifth of a second of
+ * its processor time, with 200 added, for a fifth of a second, and the value is how often. For each, a line: its index and `returns` with the kernel's value in decimal, `trap`, `thread` or
+ * `process` (what was ended), or `signal` and another signal's number. At last, `done`. It exits with 42.
  *
  * No libc: what starts here makes no call but execve, rt_sigaction, clone, wait4, write, exit and exit_group, and without
  * arguments none but execve and exit_group. Each call is made by a second thread of a child, so that a thread that ends is
@@ -167,6 +168,22 @@ static void child(word index)
 	call(__NR_exit_group, 0, 0, 0, 0, 0, 0);
 }
 
+static long for_time(word clock, long nanoseconds)
+{
+	const volatile word *p = shared.parts;
+	long end[2], now[2], count = 0;
+	call(__NR_clock_gettime, clock, (word)end, 0, 0, 0, 0);
+	end[1] += nanoseconds;
+	end[0] += end[1] / 1000000000;
+	end[1] %= 1000000000;
+	do {
+		for (int left = 100; left; left--, count++)
+			call(p[1], p[2], p[3], p[4], p[5], p[6], p[7]);
+		call(__NR_clock_gettime, clock, (word)now, 0, 0, 0, 0);
+	} while (now[0] < end[0] || (now[0] == end[0] && now[1] < end[1]));
+	return count;
+}
+
 static void parse(const char *text)
 {
 	word part = 0;
@@ -192,6 +209,19 @@ __attribute__((used)) static int run(word *start)
 		int status = 0;
 		long pid;
 		parse(arguments[index]);
+		if (shared.parts[0] & 0x380) {
+			const int is_long = shared.parts[0] & 0x80;
+			/* CLOCK_MONOTONIC and CLOCK_PROCESS_CPUTIME_ID */
+			long count = for_time(shared.parts[0] & 0x100 ? 2 : 1, is_long ? 10000000000 : 200000000);
+			line(index - 1, "returns", &count);
+			continue;
+		}
+		if (shared.parts[0] & 0x40) {
+			const volatile word *p = shared.parts;
+			long result = call(p[1], p[2], p[3], p[4], p[5], p[6], p[7]);
+			line(index - 1, "returns", &result);
+			continue;
+		}
 		pid = call(__NR_clone, 17 /* SIGCHLD */, 0, 0, 0, 0, 0);
 		if (pid == 0)
 			child(index - 1);

@@ -7,13 +7,14 @@
 //! - `args`: the options; `error`: why a workload does not learn.
 //! - `template`: the profiles in a pod template; `base`: the profile from which it begins; `contents`: the profile that logs,
 //!   and the result.
-//! - `session`: when a round and the whole end; `sightings`: what was seen; `view`: how it is shown. These decide, and are
-//!   pure.
+//! - `session`: when a round and the whole end; `cluster`: which containers learn, and what is read of the cluster;
+//!   `sightings`: what was seen; `view`: how it is shown. These decide, and are pure.
 //! - `plan` reads what is there, and `replaced` is what the result takes the place of; `steps` changes it with `requests`,
-//!   `stop` ends waits; here is the order.
+//!   `undo` puts it back, `waits` for answers and rollouts, and `stop` ends waits; here is the order.
 
 mod args;
 mod base;
+mod cluster;
 mod contents;
 pub mod error;
 mod plan;
@@ -24,7 +25,9 @@ mod sightings;
 mod steps;
 mod stop;
 mod template;
+mod undo;
 mod view;
+mod waits;
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -43,13 +46,20 @@ use crate::show::{Paint, Tone, count, escaped};
 use plan::{Names, Plan};
 use session::{Limits, Next, Session};
 use sightings::Sightings;
-use steps::{Steps, is_stopped};
+use steps::Steps;
 use stop::Stop;
 use view::ResultView;
+use waits::is_stopped;
 
 /// The other side of the command: a terminal, or a test.
 pub trait Console {
-    /// Prints text.
+    /// Prints the profile, apart from what is said: it may be the contents of a file.
+    ///
+    /// # Errors
+    /// It cannot be written.
+    fn profile(&mut self, text: &str) -> Result<(), CliError>;
+
+    /// Says something to a person.
     ///
     /// # Errors
     /// It cannot be written.
@@ -100,7 +110,7 @@ pub async fn learn_from_workload(
     let (kind, timeout) = (workload.kind, of_workload.timeout);
     if of_workload.undo {
         let names = Names::of(client, of_workload, name, workload)?;
-        steps::undo(client, &names, name, (kind, timeout), console, Stop::when(stopped())).await?;
+        undo::undo(client, &names, name, (kind, timeout), console, Stop::when(stopped())).await?;
         return Ok(true);
     }
     let limits =
@@ -215,7 +225,7 @@ impl Learning {
                 let now = begun.elapsed();
                 let next = match looked {
                     Ok(cluster) => {
-                        let sighting = self.sightings.take(&steps.plan.learners, &cluster);
+                        let sighting = self.sightings.take(now, &steps.plan.learners, &cluster);
                         let next = self.session.saw(now, sighting);
                         console.progress(&view::progress(&self.session, limits, now))?;
                         next
@@ -263,14 +273,19 @@ impl Learning {
             rounds: self.session.rounds(),
             unseen: self.unseen(plan),
         };
+        console.profile(&shown.manifest())?;
         console.say(&shown.render(paint, Timestamp::now()))?;
         if let Some(path) = &args.evidence {
             let written = std::fs::write(path, shown.evidence());
             written.map_err(|error| CliError::Write { path: path.clone(), error })?;
         }
+        let has_unknown = self.sightings.has_unknown();
         let why = match ended {
             Ended::Quiet if nothing_seen => {
                 "nothing was seen in this run: only what earlier runs have learned is permitted"
+            }
+            Ended::Quiet if has_unknown => {
+                "calls of unknown containers were made on its nodes meanwhile: if they were its own, calls are missing"
             }
             Ended::Quiet => "",
             Ended::Restless => "it never got quiet: calls are missing, or may be",
@@ -284,7 +299,7 @@ impl Learning {
         let yes = match ended {
             Ended::Stopped | Ended::Failed => return Ok(false),
             // The yes of the command line was to a workload that is seen, and gets quiet.
-            Ended::Quiet if args.workload.yes && !nothing_seen => true,
+            Ended::Quiet if args.workload.yes && !nothing_seen && !has_unknown => true,
             Ended::Quiet | Ended::Restless => match steps.stop.during(console.ask(&question)).await?? {
                 Some(yes) => yes,
                 None => {
@@ -295,6 +310,12 @@ impl Learning {
         };
         if yes {
             steps.apply(&profile, self.session.round()).await?;
+            console.progress(&format!(
+                "{} runs under {}: it must stay ready",
+                escaped(&plan.title),
+                plan.name
+            ))?;
+            steps.stays_ready(args.workload.settle).await?;
         }
         Ok(yes)
     }

@@ -11,10 +11,10 @@ use syscalls::Syscall;
 
 use super::args::{WorkloadArgs, WorkloadName};
 use super::base::{Base, names};
+use super::cluster::{Cluster, Learners};
 use super::contents::{self, ContentsError};
 use super::error::WorkloadError;
 use super::requests::{FOR, FROM_LEARNED, FROM_LEARNING, Place, is_from, of_workload, profile_object};
-use super::sightings::{Cluster, Learners};
 use super::template::{self, Present, Stored, Target};
 use crate::error::CliError;
 use crate::outdated::Workload;

@@ -49,7 +49,7 @@ impl Place {
         match self.send(client, Method::GET, &self.path(""), None).await {
             Ok(object) => Ok(Some(object)),
             Err(kube::Error::Api(status)) if status.code == 404 => Ok(None),
-            Err(error) => Err(self.error(&error)),
+            Err(error) => Err(self.error(&error, "read")),
         }
     }
 
@@ -73,7 +73,7 @@ impl Place {
             match self.send(client, Method::PUT, &self.path("?fieldManager="), Some(&new)).await {
                 Ok(object) => return Ok(object),
                 Err(kube::Error::Api(status)) if status.code == 409 => {}
-                Err(error) => return Err(self.error(&error)),
+                Err(error) => return Err(self.error(&error, "change")),
             }
         }
         Err(WorkloadError::Conflict.into())
@@ -85,7 +85,9 @@ impl Place {
     /// It exists, or may not be created.
     pub(super) async fn create(&self, client: &Client, object: &Value) -> Result<Value, CliError> {
         let path = format!("{}?fieldManager={FIELD_MANAGER}", self.collection);
-        self.send(client, Method::POST, &path, Some(object)).await.map_err(|error| self.error(&error))
+        self.send(client, Method::POST, &path, Some(object))
+            .await
+            .map_err(|error| self.error(&error, "create"))
     }
 
     /// Deletes this object; another one of the same name stays.
@@ -99,7 +101,7 @@ impl Place {
         match self.send(client, Method::DELETE, &self.path(""), Some(&options)).await {
             Ok(_) => Ok(()),
             Err(kube::Error::Api(status)) if matches!(status.code, 404 | 409) => Ok(()),
-            Err(error) => Err(self.error(&error)),
+            Err(error) => Err(self.error(&error, "delete")),
         }
     }
 
@@ -121,8 +123,8 @@ impl Place {
         within(client.request(request)).await
     }
 
-    fn error(&self, error: &kube::Error) -> CliError {
-        CliError::of(error, self.what, self.role)
+    fn error(&self, error: &kube::Error, verb: &'static str) -> CliError {
+        CliError::of_request(error, verb, self.what, self.role)
     }
 }
 

@@ -43,11 +43,13 @@ impl Limits {
 pub(super) struct Sighting {
     /// The calls that were logged so far, of all rounds.
     pub(super) calls: BTreeSet<Syscall>,
-    /// What was missed so far, by node.
+    /// What was missed so far, by node with its pods, or with the last of them gone for some moments.
     pub(super) missed: BTreeMap<String, Missed>,
     /// How many calls were not listed so far, because a container's list was full.
     pub(super) not_listed: i64,
-    /// The nodes with its pods from which no records come, or a word for none of its pods.
+    /// How many calls there are of containers on these nodes that have no name yet: its own, or others'.
+    pub(super) unnamed: i64,
+    /// Those of these nodes from which no records come, or a word for none of its pods.
     pub(super) blind: BTreeSet<String>,
 }
 
@@ -171,7 +173,9 @@ impl Session {
 
     fn next(&self, now: Duration) -> Next {
         let Limits { quiet, settle, at_most } = self.limits;
-        if now.saturating_sub(self.quiet_since) >= quiet && self.new.is_empty() {
+        // Within a minute or so, a container is named, or its calls count as unknown.
+        let is_known = self.last.as_ref().is_none_or(|last| last.unnamed == 0);
+        if now.saturating_sub(self.quiet_since) >= quiet && self.new.is_empty() && is_known {
             return Next::Quiet;
         }
         if now >= at_most {
@@ -295,6 +299,19 @@ mod tests {
             assert_eq!(session.quiet_for(seconds(700)), seconds(41));
             assert_eq!(session.saw(seconds(1259), now), Next::Quiet);
         }
+    }
+
+    #[test]
+    fn it_is_not_quiet_before_the_containers_that_make_calls_have_their_names() {
+        let mut session = begun();
+        assert_eq!(session.saw(seconds(100), sighting(&[], 0)), Next::Watch);
+        let unnamed = Sighting { unnamed: 3, ..sighting(&[], 0) };
+        assert_eq!(session.saw(seconds(700), unnamed), Next::Watch);
+        // They were others'.
+        assert_eq!(session.clone().saw(seconds(710), sighting(&[], 0)), Next::Quiet);
+        // They were its own.
+        assert_eq!(session.saw(seconds(710), sighting(&["write"], 0)), Next::Watch);
+        assert_eq!(session.saw(seconds(740), sighting(&["write"], 0)), Next::Round);
     }
 
     #[test]

@@ -3,7 +3,6 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use api::ProfileName;
 use kube::Client;
 use profile::Profile;
 use serde_json::Value;
@@ -11,23 +10,24 @@ use syscalls::Syscall;
 use tokio::time::Instant;
 
 use super::Console;
+use super::cluster::Cluster;
 use super::error::WorkloadError;
-use super::plan::{Names, Plan, is_same};
-use super::replaced::{Replaced, Undo};
-use super::requests::{FOR, FROM_LEARNED, FROM_LEARNING, Place, is_from, rollout};
-use super::sightings::Cluster;
+use super::plan::{Plan, is_same};
+use super::replaced::Replaced;
+use super::requests::{FROM_LEARNING, Place, is_from, rollout};
 use super::stop::Stop;
-use super::template::{self, Stored};
+use super::template;
+use super::undo::{Restored, left, restore};
+use super::waits::{POLL, is_stopped, patiently, rolled_out};
 use crate::error::CliError;
 use crate::facts::ProfileSummary;
 use crate::read;
-use crate::restart::awaited::until_done;
-use crate::restart::rollout::Kind;
+use crate::restart::rollout::Rollout;
 use crate::show::escaped;
 use crate::wait::{Progress, WaitFor};
 
-/// Between two requests about an object that is to become ready.
-const POLL: Duration = Duration::from_millis(500);
+/// For how long a workload under its result may be not ready at a time.
+const NOT_READY: Duration = Duration::from_secs(15);
 /// A node's report states times in seconds: a pod that starts so long after it counts as younger than the file.
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -133,6 +133,52 @@ impl<'s> Steps<'s> {
         };
         self.patiently(async || plan.place.change(client, edit).await).await?;
         self.rolled_out().await
+    }
+
+    /// Waits for so long, in which the workload must stay ready: a program may fail at a call that it makes only after its
+    /// start. One that is scaled, or whose pods move from a node, is not ready for a moment, which is waited for.
+    ///
+    /// # Errors
+    /// It did not stay ready, a container was started anew, somebody else has changed it, or the cluster cannot be read.
+    pub(super) async fn stays_ready(&mut self, settle: Duration) -> Result<(), CliError> {
+        let (plan, client) = (self.plan, self.client);
+        let not_ready = |why: String| {
+            let why = format!("it was ready, and no longer is: {why}");
+            CliError::from(WorkloadError::NotReady { what: plan.title.clone(), why })
+        };
+        let path = plan.path(&plan.name);
+        let until = Instant::now() + settle;
+        let began = self.patiently(async || plan.cluster(client).await).await?.started(&plan.learners);
+        let mut waits_since = None;
+        loop {
+            self.stop.pause(POLL).await?;
+            let found = self.patiently(async || plan.place.get(client).await).await?;
+            let Some(found) = found else { return Err(not_ready("it was deleted".to_owned())) };
+            if !template::is_under(&found, &plan.target, &plan.learning, &path) {
+                return Err(WorkloadError::Changed.into());
+            }
+            let why = match rollout(plan.workload.kind, &found) {
+                Rollout::Failed(why) => return Err(not_ready(why)),
+                Rollout::Waiting(why) => Some(why),
+                Rollout::Done => None,
+            };
+            if why.is_none() {
+                waits_since = None;
+                if Instant::now() < until {
+                    continue;
+                }
+            }
+            let now = self.patiently(async || plan.cluster(client).await).await?.started(&plan.learners);
+            let restarted = began.iter().find(|(key, started)| now.get(key).is_some_and(|it| it != *started));
+            if let Some(((_, container), _)) = restarted {
+                return Err(not_ready(format!("its container {container} was started anew")));
+            }
+            let Some(why) = why else { return Ok(()) };
+            let since = *waits_since.get_or_insert_with(Instant::now);
+            if since.elapsed() >= NOT_READY {
+                return Err(not_ready(why));
+            }
+        }
     }
 
     /// Ends a learning whose result is in force: nothing of it is left but the result.
@@ -273,26 +319,6 @@ impl<'s> Steps<'s> {
     }
 }
 
-/// Whether the user has stopped the command.
-pub(super) fn is_stopped(error: &CliError) -> bool {
-    matches!(error, CliError::LearnWorkload(error) if matches!(**error, WorkloadError::Stopped))
-}
-
-/// Tries a request anew as long as the API server gives no answer.
-async fn patiently<T>(
-    timeout: Duration,
-    stop: &mut Stop<'_>,
-    request: impl AsyncFn() -> Result<T, CliError>,
-) -> Result<T, CliError> {
-    let until = Instant::now() + timeout;
-    loop {
-        match request().await {
-            Err(error) if error.is_no_answer() && Instant::now() < until => stop.pause(POLL).await?,
-            answer => return answer,
-        }
-    }
-}
-
 /// Whether the workload is in this round of the plan.
 fn is_in_round(plan: &Plan, workload: &Value, round: u32) -> bool {
     let path = plan.path(&plan.learning);
@@ -326,123 +352,4 @@ fn replaced(found: &Value, object: &Value) -> Value {
         }
     }
     new
-}
-
-/// Waits until the pods of the workload's present template are ready, and no others are left.
-async fn rolled_out(
-    client: &Client,
-    place: &Place,
-    (title, kind): (&str, Kind),
-    timeout: Duration,
-    stop: &mut Stop<'_>,
-) -> Result<(), CliError> {
-    let look = async || Ok(place.get(client).await?.map(|found| rollout(kind, &found)));
-    match until_done(Instant::now() + timeout, look, async || Ok(stop.pause(POLL).await?)).await? {
-        None => Ok(()),
-        Some(why) => Err(WorkloadError::NotReady { what: title.to_owned(), why }.into()),
-    }
-}
-
-/// What a learning has changed.
-#[derive(Clone, Copy)]
-struct Restored<'r> {
-    workload: &'r Place,
-    learning: &'r ProfileName,
-    result: &'r ProfileName,
-}
-
-/// Puts back what the result has replaced and what a workload had, and deletes the profile that logs: the operator keeps its
-/// files as long as a pod uses them. `None` if the workload was under none of it; otherwise the places where somebody else has
-/// put another profile, which stays.
-async fn restore(
-    client: &Client,
-    names: Restored<'_>,
-    timeout: Duration,
-    stop: &mut Stop<'_>,
-) -> Result<Option<Vec<String>>, CliError> {
-    let (learning, result) = (Place::profile(names.learning.as_str()), Place::profile(names.result.as_str()));
-    // Of the first try that got so far.
-    let was = std::cell::RefCell::new(None);
-    let restored = async || {
-        let found = names.workload.get(client).await?;
-        let is_under = found.as_ref().map(Stored::of).transpose()?.flatten().is_some();
-        let logging = learning.get(client).await?.filter(|it| is_from(it, FROM_LEARNING));
-        if let Some(found) = found.filter(|_| is_under) {
-            // Before the workload: what is stored with it says that this is still to be done.
-            if let Some(replaced) = logging.as_ref().map(Replaced::of).transpose()?.flatten() {
-                undo_result(client, &result, &replaced).await?;
-            }
-            let taken = template::taken(&found)?;
-            names.workload.change(client, template::restored).await?;
-            was.borrow_mut().get_or_insert(taken);
-        }
-        match logging {
-            Some(found) => learning.delete(client, &found).await,
-            None => Ok(()),
-        }
-    };
-    patiently(timeout, stop, restored).await?;
-    Ok(was.into_inner())
-}
-
-/// Puts back what was there before the result, if the result is still there.
-async fn undo_result(client: &Client, place: &Place, replaced: &Replaced) -> Result<(), CliError> {
-    let Some(found) = place.get(client).await?.filter(|it| is_from(it, FROM_LEARNED)) else { return Ok(()) };
-    match replaced.undo(&found) {
-        Undo::Nothing => Ok(()),
-        Undo::Delete => place.delete(client, &found).await,
-        Undo::Replace(_) => {
-            let edit = |found: &Value| match replaced.undo(found) {
-                Undo::Replace(new) => Ok(new),
-                Undo::Nothing | Undo::Delete => Ok(found.clone()),
-            };
-            place.change(client, edit).await.map(drop)
-        }
-    }
-}
-
-/// Says what was not put back.
-fn left(title: &str, taken: &[String]) -> String {
-    if taken.is_empty() {
-        return String::new();
-    }
-    format!("{title}: somebody else has given {} another profile, which stays\n", escaped(taken.join(", ")))
-}
-
-/// `--undo`: ends what a killed run has left.
-///
-/// # Errors
-/// There is nothing, or the cluster cannot be read or changed.
-pub(super) async fn undo(
-    client: &Client,
-    names: &Names,
-    result: &ProfileName,
-    (kind, timeout): (Kind, Duration),
-    console: &mut impl Console,
-    mut stop: Stop<'_>,
-) -> Result<(), CliError> {
-    let found = names.read(client).await?;
-    let title = escaped(&names.title);
-    let stored = Stored::of(&found)?;
-    if let Some(stored) = stored.as_ref().filter(|it| it.profile != names.learning.as_str()) {
-        return Err(WorkloadError::OtherRun(stored.profile.clone()).into());
-    }
-    let logging = Place::profile(names.learning.as_str()).get(client).await?;
-    let logging = logging.filter(|it| is_from(it, FROM_LEARNING));
-    let is_own = logging.is_some_and(|it| it["metadata"]["annotations"][FOR] == names.title);
-    if stored.is_none() && !is_own {
-        return Err(WorkloadError::NothingToUndo.into());
-    }
-    let names_of = Restored { workload: &names.place, learning: &names.learning, result };
-    match restore(client, names_of, timeout, &mut stop).await? {
-        None => console.say(&format!(
-            "{title} was not under {}, which is deleted: its profile is as it was\n",
-            names.learning
-        )),
-        Some(taken) => {
-            console.say(&left(&title, &taken))?;
-            rolled_out(client, &names.place, (&names.title, kind), timeout, &mut stop).await?;
-            console.say(&format!("{title} has its former profile again\n"))
-        }
-    }
 }

@@ -56,10 +56,15 @@ pub(super) struct ResultView<'v> {
 }
 
 impl ResultView<'_> {
-    /// As text.
+    /// The profile as a manifest.
+    pub(super) fn manifest(&self) -> String {
+        seccomp_profile(self.name, self.profile)
+    }
+
+    /// The evidence as text.
     pub(super) fn render(&self, paint: Paint, now: Timestamp) -> String {
         let calls = self.sightings.calls();
-        let mut text = seccomp_profile(self.name, self.profile);
+        let mut text = String::new();
         if !calls.is_empty() {
             text += "\n";
             let mut table = Table::new(["CALL", "COUNT", "PODS", "CONTAINERS", "FIRST", "LAST"]);

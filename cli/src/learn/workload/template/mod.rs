@@ -235,6 +235,12 @@ pub(super) fn is_in_round(
     under_learning(workload, target, profile, path, round).is_ok_and(|same| same == *workload)
 }
 
+/// Whether a workload is still under the profile with this file: nobody else has changed what [`pointed`] wrote.
+#[must_use]
+pub(super) fn is_under(workload: &Value, target: &Target, learning: &ProfileName, path: &str) -> bool {
+    pointed(workload, target, learning, path).is_ok_and(|same| same == *workload)
+}
+
 /// The workload with what its template had before, where it has the profile that logs or the result; as it is if nothing is
 /// stored. Another profile, which somebody has put there since, stays ([`taken`]).
 ///

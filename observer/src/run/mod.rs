@@ -5,16 +5,19 @@ use std::time::Duration;
 use std::{fs, future, io};
 
 use api::{NodeName, ObservationReport};
+use audit::{Container, ContainerId, Count};
 use daemon::Readiness;
 use link::backoff::Backoff;
 use link::chain;
 use tokio::time::{Instant, MissedTickBehavior, interval, timeout};
 
 use crate::audit_socket::{AuditSocket, Blind};
+use crate::callers::Callers;
 use crate::metrics::Metrics;
 use crate::observation::{Observation, Shared, read};
 use crate::options::Options;
 use crate::process::{Processes, now};
+use crate::process_events::ProcessEvents;
 use crate::reporter::Reporter;
 use crate::{log_links, report};
 
@@ -29,6 +32,10 @@ const LAST_REPORT: Duration = Duration::from_secs(3);
 
 /// Calls that were last made this many milliseconds ago are forgotten: a week.
 const FORGOTTEN_AFTER: u64 = 7 * 24 * 60 * 60 * 1000;
+
+/// For how many milliseconds a container that makes calls may have no name: the kubelet links its log only once it has
+/// started, and a busy one takes its time.
+const NAMED_WITHIN: u64 = 60 * 1000;
 
 /// The kernel's number of the node's present run.
 const BOOT_ID: &str = "/proc/sys/kernel/random/boot_id";
@@ -78,8 +85,15 @@ pub async fn run(options: Options, socket: Result<AuditSocket, Blind>) -> Result
         move |source| Fatal::File { path, source }
     };
     let processes = Processes::new(&options.proc).map_err(file(&options.proc))?;
+    // Before anything is awaited, so that a record that waits meanwhile has its process's events. Without records nobody would
+    // read them.
+    let sources = socket.map(|socket| {
+        let events = ProcessEvents::open();
+        (socket, Callers::new(node.clone(), processes, events, metrics.clone()))
+    });
     let boot = fs::read_to_string(BOOT_ID).map_err(file(Path::new(BOOT_ID)))?.trim().to_owned();
     let client = link::client::connect(link::client::DEFAULT_WATCH_LIMIT).await?;
+    let namespace = client.default_namespace().to_owned();
     let reporter = Reporter::new(client, node.clone(), metrics.clone());
     let mut shutdown = std::pin::pin!(shutdown);
     tracing::info!(%node, version = env!("CARGO_PKG_VERSION"), "observer started");
@@ -90,18 +104,19 @@ pub async fn run(options: Options, socket: Result<AuditSocket, Blind>) -> Result
     };
     let seen = earlier.clone().map_or_else(Observation::default, |report| report::restored(report, &boot));
     loaded.ready();
-    let blind = socket.as_ref().err().copied();
+    let blind = sources.as_ref().err().copied();
     metrics.blind(blind.is_some());
     let shared = Shared::new(seen);
-    let reading = match socket {
-        Ok(socket) => Some(read(socket, processes, shared.clone(), metrics.clone())?),
+    let reading = match sources {
+        Ok((socket, callers)) => Some(read(socket, callers, shared.clone(), metrics.clone())?),
         Err(blind) => {
             tracing::error!(%node, reason = blind.reason(), message = %blind, "no audit record arrives");
             None
         }
     };
     let lost = shared.lock().serials.lost();
-    let mut observer = Observer { node, boot, blind, shared, metrics, reporter, sent: earlier, lost };
+    let mut observer =
+        Observer { node, namespace, boot, blind, shared, metrics, reporter, sent: earlier, lost };
     let failed = async {
         match reading {
             Some(ended) => ended.await,
@@ -118,8 +133,21 @@ pub async fn run(options: Options, socket: Result<AuditSocket, Blind>) -> Result
     failed.map_or(Ok(()), |error| Err(Fatal::Socket(error)))
 }
 
+/// Whose the calls were that stay unknown because the container got no name.
+fn log_nameless(id: &ContainerId, Container { calls, further, .. }: &Container) {
+    for (call, Count { count, program, .. }) in calls {
+        let (call, action) = (call.name(), call.action);
+        tracing::debug!(container = %id, program, call, %action, count, "the container of calls got no name");
+    }
+    if *further > 0 {
+        tracing::debug!(container = %id, count = further, "the container of further calls got no name");
+    }
+}
+
 struct Observer {
     node: NodeName,
+    /// Of its pod.
+    namespace: String,
     boot: String,
     blind: Option<Blind>,
     shared: Shared,
@@ -150,7 +178,8 @@ impl Observer {
             }
             let pause = match self.reporter.send(&report).await {
                 Ok(()) => {
-                    tracing::debug!(node = %self.node, containers = report.containers.len(), "reported");
+                    let ObservationReport { containers, unknown, unnamed, .. } = &report;
+                    tracing::debug!(node = %self.node, containers = containers.len(), unknown, unnamed, "reported");
                     self.sent = Some(report);
                     backoff.succeeded();
                     PACE
@@ -179,19 +208,23 @@ impl Observer {
         if !wants_names {
             return;
         }
-        match log_links::containers(links) {
-            Ok(named) => {
-                let mut seen = self.shared.lock();
-                named.into_iter().for_each(|(id, name)| seen.tally.name(id, name));
-            }
+        let named = log_links::containers(links);
+        let mut seen = self.shared.lock();
+        match named {
+            Ok(named) => named.into_iter().for_each(|(id, name)| seen.tally.name(id, name)),
             Err(error) => {
                 tracing::warn!(node = %self.node, directory = %links.display(), %error, "containers cannot be named");
             }
         }
+        let given_up = seen.tally.give_up_names_before(now().saturating_sub(NAMED_WITHIN));
+        // The thread that reads records does not wait for the log.
+        drop(seen);
+        given_up.iter().for_each(|(id, container)| log_nameless(id, container));
     }
 
     fn report(&self) -> ObservationReport {
-        report::of(&self.shared.lock(), self.blind, &self.boot)
+        let report = report::of(&self.shared.lock(), self.blind, &self.boot);
+        ObservationReport { namespace: self.namespace.clone(), ..report }
     }
 
     /// Reports what has not been reported, with one attempt; also the serial number alone, from which the next observer
@@ -210,3 +243,6 @@ impl Observer {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;
