@@ -26,10 +26,15 @@ impl Files for Only<'_> {
 }
 
 fuzz_target!(|bytes: &[u8]| {
-    let request = Request { program: "/program".to_owned(), ..Request::default() };
+    let request = Request { program: "/program".to_owned(), examine_arguments: true, ..Request::default() };
     let Ok(found) = derive::derive(&Only(bytes), &request) else { return };
     for call in &found.calls {
         assert!(!call.chain.is_empty(), "each call has evidence");
+        for argument in &call.arguments {
+            let mut pairs = argument.values.windows(2);
+            assert!(pairs.all(|it| it[0].value < it[1].value), "values have an order");
+            assert!(argument.values.iter().all(|it| !it.chain.is_empty()), "each value has evidence");
+        }
     }
     assert!(found.calls.is_sorted_by_key(|call| call.number), "calls have an order");
     let again = derive::derive(&Only(bytes), &request);

@@ -1,5 +1,6 @@
 //! What is derived, before it is attached.
 
+use std::collections::BTreeSet;
 use std::fmt::Write;
 
 use lint::Finding;
@@ -31,8 +32,9 @@ impl BuildView<'_> {
         let mut text =
             format!("{}\n\n{}\n", paint.text(&self.image.to_string(), Tone::Heading), table.render(paint));
         text += &seccomp_profile(name.as_str(), profile);
-        let calls: usize = profile.rules().iter().map(|rule| rule.names().len()).sum();
-        _ = writeln!(text, "\n{} permitted", count(calls, "call"));
+        // With arguments, a call may have several rules.
+        let names: BTreeSet<_> = profile.rules().iter().flat_map(|rule| rule.names()).collect();
+        _ = writeln!(text, "\n{} permitted", count(names.len(), "call"));
         for remark in remarks {
             _ = writeln!(text, "{}", escaped(remark));
         }

@@ -31,8 +31,8 @@ pub struct DeriveArgs {
     /// Show how the program reaches this call instead of a profile; may be repeated
     #[arg(long, value_name = "CALL")]
     pub why: Vec<String>,
-    /// Show what this profile refuses of what the program can reach, and what it permits beyond
-    #[arg(long, value_name = "PROFILE", value_hint = ValueHint::FilePath, conflicts_with_all = ["why", "overrides"])]
+    /// Show what this profile refuses of what the program can reach, with the overrides, and what it permits beyond
+    #[arg(long, value_name = "PROFILE", value_hint = ValueHint::FilePath, conflicts_with = "why")]
     pub check: Option<PathBuf>,
     /// The output format
     #[arg(long, short, value_name = "FORM", value_enum, default_value = "yaml")]
@@ -68,6 +68,10 @@ pub struct DeriveOptions {
     /// The containers do not have allowPrivilegeEscalation: false, so that runtimes make more calls under the filter
     #[arg(long)]
     pub allow_privilege_escalation: bool,
+    /// Experimental: permit calls only with the arguments that they are found to have, where these are known on all ways:
+    /// families and types of sockets, requests, commands, flags. docs/derive.md says what this assumes of the code
+    #[arg(long, value_name = "WHICH", value_enum, default_value = "any")]
+    pub arguments: KnownArguments,
     /// What to do if the number of a call is not known
     #[arg(long = "open-numbers", value_name = "WHAT", value_enum, default_value = "refuse")]
     pub open: OpenNumbers,
@@ -80,6 +84,18 @@ pub struct DeriveOptions {
     /// The name of the SeccompProfile [default: that of the first program, or of the image]
     #[arg(long, value_name = "NAME")]
     pub name: Option<ProfileName>,
+}
+
+/// Which arguments a call is permitted with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum KnownArguments {
+    /// All
+    Any,
+    /// Those that are known, if everything that can run was followed
+    Proven,
+    /// Those that are known of what was followed, as for the calls themselves: modules and programs whose names are not
+    /// known have to be named
+    Followed,
 }
 
 /// What to do if the number of a call is not known.

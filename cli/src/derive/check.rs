@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use filter::diagram::Forest;
+use filter::diagram::{Forest, difference};
 use filter::{Filter, Permission, Verdict};
 use profile::Profile;
 use syscalls::{Architecture, Syscall};
@@ -16,33 +16,60 @@ pub(super) struct Check {
     refused: Vec<&'static str>,
     /// For some values of their arguments.
     partly: Vec<&'static str>,
+    /// What the program does not reach, and overrides permit.
+    refused_although_allowed: Vec<&'static str>,
     unreached: Vec<&'static str>,
+    /// What the program reaches, and overrides refuse.
+    permitted_although_denied: Vec<&'static str>,
+    /// For values of their arguments with which they are not reached, or that overrides refuse.
+    beyond: Vec<&'static str>,
     /// Calls of runtimes without which no container starts.
     needed_to_start: Vec<&'static str>,
 }
 
 impl Check {
-    /// `by_runtime` are calls that are made before the program begins: a profile may permit them.
+    /// `derived` is the profile of what is `reached`, with the overrides. `by_runtime` are calls that are made before the
+    /// program begins: a profile may permit them.
     pub(super) fn of(
         profile: &Profile,
+        derived: &Profile,
         reached: &BTreeSet<Syscall>,
         by_runtime: &BTreeSet<Syscall>,
     ) -> Result<Self, DeriveCommandError> {
-        let filter = filter(profile)?;
-        let mut found = Self { needed_to_start: refused(&filter, by_runtime)?, ..Self::default() };
+        let (wanted, given) = (filter(derived)?, filter(profile)?);
+        let mut found = Self { needed_to_start: refused(&given, by_runtime)?, ..Self::default() };
         for call in Syscall::all() {
-            let Some((always, never)) = permits(&filter, call)? else { continue };
-            match reached.contains(&call) {
-                true if never => found.refused.push(call.name()),
-                true if !always => found.partly.push(call.name()),
-                false if !never && !by_runtime.contains(&call) => found.unreached.push(call.name()),
-                _ => {}
+            let Some(number) = call.number(Architecture::X86_64) else { continue };
+            let (is_reached, is_by_runtime) = (reached.contains(&call), by_runtime.contains(&call));
+            let mut forest = Forest::default();
+            let wanted = wanted.verdicts(profile::Architecture::X86_64, number, &mut forest)?;
+            let given = given.verdicts(profile::Architecture::X86_64, number, &mut forest)?;
+            let beyond = |one, other| {
+                difference((&forest, one), (&forest, other), |one, other| permits(one) && !permits(other))
+            };
+            let never = |node| !forest.verdicts_of(node).into_iter().any(permits);
+            let (lacks, exceeds) = (beyond(wanted, given)?.is_some(), beyond(given, wanted)?.is_some());
+            if lacks && (is_reached || !is_by_runtime) {
+                let list = match () {
+                    () if !is_reached => &mut found.refused_although_allowed,
+                    () if never(given) => &mut found.refused,
+                    () => &mut found.partly,
+                };
+                list.push(call.name());
+            }
+            if exceeds && !is_by_runtime {
+                let list = match () {
+                    () if !never(wanted) => &mut found.beyond,
+                    () if is_reached => &mut found.permitted_although_denied,
+                    () => &mut found.unreached,
+                };
+                list.push(call.name());
             }
         }
         Ok(found)
     }
 
-    /// Whether the profile permits exactly what the program can reach.
+    /// Whether the profile permits exactly what the program can reach, with the overrides.
     pub(super) fn is_equal(&self) -> bool {
         *self == Self::default()
     }
@@ -54,7 +81,10 @@ impl Check {
         };
         let text = line("reached and refused", &self.refused)
             + &line("reached and refused for some arguments", &self.partly)
+            + &line("permitted by the overrides and refused", &self.refused_although_allowed)
             + &line("permitted and not reached", &self.unreached)
+            + &line("permitted and refused by the overrides", &self.permitted_although_denied)
+            + &line("permitted for more arguments than it has to be", &self.beyond)
             + &line("made by the container runtime and refused", &self.needed_to_start);
         if text.is_empty() {
             "the profile permits exactly what the program can reach\n".to_owned()
@@ -79,19 +109,17 @@ fn filter(profile: &Profile) -> Result<Filter, DeriveCommandError> {
 fn refused(filter: &Filter, calls: &BTreeSet<Syscall>) -> Result<Vec<&'static str>, DeriveCommandError> {
     let mut names = Vec::new();
     for call in calls {
-        if let Some((_, true)) = permits(filter, *call)? {
+        // x86_64 has all that runtimes make there.
+        let Some(number) = call.number(Architecture::X86_64) else { continue };
+        let mut forest = Forest::default();
+        let node = filter.verdicts(profile::Architecture::X86_64, number, &mut forest)?;
+        if !forest.verdicts_of(node).into_iter().any(permits) {
             names.push(call.name());
         }
     }
     Ok(names)
 }
 
-/// Whether a filter permits a call whatever its arguments are, and whether it never does; `None` if x86_64 has no such call.
-fn permits(filter: &Filter, call: Syscall) -> Result<Option<(bool, bool)>, DeriveCommandError> {
-    let Some(number) = call.number(Architecture::X86_64) else { return Ok(None) };
-    let mut forest = Forest::default();
-    let node = filter.verdicts(profile::Architecture::X86_64, number, &mut forest)?;
-    let verdicts = forest.verdicts_of(node);
-    let permits = |verdict: &Verdict| verdict.permission() >= Permission::Log;
-    Ok(Some((verdicts.iter().all(permits), !verdicts.iter().any(permits))))
+fn permits(verdict: Verdict) -> bool {
+    verdict.permission() >= Permission::Log
 }

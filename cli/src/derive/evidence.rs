@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::fmt::Write;
 
-use derive::{Call, Link, Program};
+use derive::{Argument, Call, Link, OpenArgument, Program};
 use serde::Serialize;
 use syscalls::{Architecture, Syscall};
 
@@ -35,6 +35,35 @@ struct OfCall<'a> {
     name: String,
     number: u32,
     chain: Vec<OfLink<'a>>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    arguments: Vec<OfArgument<'a>>,
+}
+
+/// What is known of an argument.
+#[derive(Debug, Serialize)]
+struct OfArgument<'a> {
+    index: u8,
+    /// Whether it has one of the values whenever the call is made.
+    bounded: bool,
+    /// Of its lower 32 bits.
+    values: Vec<OfValue<'a>>,
+    /// Where others may come from.
+    open: Vec<OfOpen<'a>>,
+}
+
+#[derive(Debug, Serialize)]
+struct OfValue<'a> {
+    value: u32,
+    /// The instruction that sets it.
+    place: OfLink<'a>,
+    chain: Vec<OfLink<'a>>,
+}
+
+#[derive(Debug, Serialize)]
+struct OfOpen<'a> {
+    why: &'static str,
+    place: OfLink<'a>,
+    kernel: OfLink<'a>,
 }
 
 #[derive(Debug, Serialize)]
@@ -75,19 +104,66 @@ impl<'a> Evidence<'a> {
 
 impl<'a> OfCall<'a> {
     fn of(call: &'a Call) -> Self {
-        let link = |it: &'a Link| OfLink {
+        Self {
+            name: name(call.number),
+            number: call.number,
+            chain: call.chain.iter().map(OfLink::of).collect(),
+            arguments: call.arguments.iter().map(OfArgument::of).collect(),
+        }
+    }
+}
+
+impl<'a> OfArgument<'a> {
+    fn of(argument: &'a Argument) -> Self {
+        let value = |it: &'a derive::Value| OfValue {
+            value: it.value,
+            place: OfLink::of(&it.place),
+            chain: it.chain.iter().map(OfLink::of).collect(),
+        };
+        let open = |it: &'a OpenArgument| OfOpen {
+            why: it.why.text(),
+            place: OfLink::of(&it.at),
+            kernel: OfLink::of(&it.kernel),
+        };
+        Self {
+            index: argument.index,
+            bounded: argument.is_bounded(),
+            values: argument.values.iter().map(value).collect(),
+            open: argument.open.iter().map(open).collect(),
+        }
+    }
+}
+
+impl<'a> OfLink<'a> {
+    fn of(it: &'a Link) -> Self {
+        Self {
             step: it.step.name(),
             object: &it.object,
             function: it.function.as_deref(),
             address: format!("{:#x}", it.address),
-        };
-        Self { name: name(call.number), number: call.number, chain: call.chain.iter().map(link).collect() }
+        }
     }
 }
 
 fn name(number: u32) -> String {
     let known = Syscall::by_number(Architecture::X86_64, number);
     known.map_or_else(|| format!("syscall_{number:#x}"), |call| call.name().to_owned())
+}
+
+/// What is known of an argument, as text.
+fn argument(text: &mut String, argument: &Argument) {
+    let Argument { index, values, open } = argument;
+    for it in values {
+        _ = writeln!(text, "  argument {index}     is {:#x} by {}", it.value, escaped(&it.place));
+    }
+    for it in open {
+        _ = writeln!(
+            text,
+            "  argument {index}     is not known: at {} it {}",
+            escaped(&it.at),
+            it.why.text()
+        );
+    }
 }
 
 /// The chains to some calls, as text.
@@ -104,6 +180,7 @@ pub(super) fn chains(all: &[Program], names: &[String]) -> Result<String, Derive
             for link in &call.chain {
                 _ = writeln!(text, "  {:<14} {}", link.step.name(), escaped(link));
             }
+            call.arguments.iter().for_each(|it| argument(&mut text, it));
         }
         if !found {
             return Err(DeriveCommandError::Unreached(asked.clone()));

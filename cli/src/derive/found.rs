@@ -8,14 +8,16 @@ use profile::Profile;
 use serde_json::{Value, json};
 use syscalls::{Architecture, Syscall};
 
-use super::args::{DeriveOptions, OpenNumbers};
+use super::args::{DeriveOptions, KnownArguments, OpenNumbers};
 use super::check::refused_of;
+use super::conditions::{Conditions, unknown};
 use super::evidence::Evidence;
 use super::overrides::{Applied, Overrides};
 use super::target::Opened;
 use crate::derive_error::DeriveCommandError;
 use crate::diff::NamedProfile;
 use crate::merge::intersection;
+use crate::show::count;
 use crate::started_by::{StartedBy, started_by};
 
 /// What programs can do.
@@ -26,6 +28,8 @@ pub(super) struct Found {
     pub(super) reached: BTreeSet<Syscall>,
     /// What runtimes make before them.
     pub(super) by_runtime: BTreeSet<Syscall>,
+    /// Which arguments calls have.
+    conditions: Conditions,
     /// What was not followed.
     pub(super) remarks: Vec<String>,
 }
@@ -38,7 +42,13 @@ impl Found {
         tell: &mut (dyn FnMut(&str) + Send),
     ) -> Result<Self, DeriveCommandError> {
         let mut derives = |program: &str| tell(&format!("derives {program}"));
-        let Followed { programs, notes } = derive::follow(&*opened.files, &opened.following, &mut derives)?;
+        let followed = derive::follow(&*opened.files, &opened.following, &mut derives)?;
+        let mut conditions = Conditions::of(&followed);
+        let unknown = match options.arguments {
+            KnownArguments::Proven => unknown(&followed),
+            KnownArguments::Any | KnownArguments::Followed => Vec::new(),
+        };
+        let Followed { programs, notes } = followed;
         let all = || programs.iter().map(|it| &it.derived);
         let open = || all().flat_map(|it| &it.findings).filter(|it| it.is_open());
         let is_open = open().next().is_some();
@@ -60,18 +70,37 @@ impl Found {
                 default.name
             ));
         }
+        if is_open {
+            conditions = Conditions::default();
+        }
+        if let Some(first) = unknown.first() {
+            conditions = Conditions::default();
+            remarks.push(format!(
+                "calls are permitted with all arguments, because something can run that was not followed ({}, the first: \
+                 {first}); --arguments followed does not ask for this",
+                count(unknown.len(), "place")
+            ));
+        }
         let by_runtime = started_by(&options.runtimes, options.allow_privilege_escalation);
-        Ok(Self { programs, reached, by_runtime, remarks })
+        // With which arguments they make them is not in the tables.
+        conditions.forget(&by_runtime);
+        Ok(Self { programs, reached, by_runtime, conditions, remarks })
     }
 
     /// The profile, with the overrides. What these contradict is added to the remarks.
     pub(super) fn profile(&mut self, options: &DeriveOptions) -> Result<Profile, DeriveCommandError> {
         let Some(path) = &options.overrides else {
-            return profile(&(&self.reached | &self.by_runtime), Vec::new());
+            let allowed = &self.reached | &self.by_runtime;
+            let rules = self.conditions.rules(&allowed, &BTreeSet::new());
+            return profile(&(&allowed - &self.conditions.calls()), rules);
         };
-        let Applied { allowed, rules, denied, remarks } =
-            Overrides::read(path)?.apply(path, &self.reached, &self.by_runtime)?;
+        let conditional = self.conditions.calls();
+        let Applied { allowed, whole, partly, rules: given, denied, remarks } =
+            Overrides::read(path)?.apply(path, &self.reached, &self.by_runtime, &conditional)?;
         self.remarks.extend(remarks);
+        let mut rules = self.conditions.rules(&(&allowed - &whole), &partly);
+        rules.extend(given);
+        let allowed = &allowed - &(&conditional - &whole);
         let mut all =
             vec![NamedProfile { name: "the derived profile".to_owned(), profile: profile(&allowed, rules)? }];
         let place = path.display().to_string();

@@ -11,6 +11,7 @@
 
 mod args;
 mod check;
+mod conditions;
 mod evidence;
 mod found;
 mod layout;
@@ -28,7 +29,7 @@ use derive::Program;
 use profile::Profile;
 use registry::Reference;
 
-pub use args::{DeriveArgs, DeriveOptions, OpenNumbers};
+pub use args::{DeriveArgs, DeriveOptions, KnownArguments, OpenNumbers};
 pub use target::{Here, Place};
 
 use crate::derive_error::DeriveCommandError;
@@ -147,7 +148,8 @@ fn derived(
     let mut found = Found::of(&args.options, opened, tell)?;
     let evidence = args.options.evidence.as_ref().map(|_| found.evidence());
     let (text, success) = if let Some(profile) = checked {
-        let check = Check::of(profile, &found.reached, &found.by_runtime)?;
+        let derived = found.profile(&args.options)?;
+        let check = Check::of(profile, &derived, &found.reached, &found.by_runtime)?;
         (check.text(), check.is_equal())
     } else if args.why.is_empty() {
         let profile = found.profile(&args.options)?;

@@ -43,6 +43,10 @@ struct Override {
 pub(super) struct Applied {
     /// Calls that are permitted whatever their arguments are.
     pub(super) allowed: BTreeSet<Syscall>,
+    /// Those of them that an override permits, so that their derived conditions are gone.
+    pub(super) whole: BTreeSet<Syscall>,
+    /// Calls with derived conditions that overrides permit with more arguments.
+    pub(super) partly: BTreeSet<Syscall>,
     /// Rules that permit calls with certain arguments.
     pub(super) rules: Vec<Value>,
     /// Profiles that refuse calls with certain arguments and permit everything else.
@@ -126,19 +130,29 @@ impl Overrides {
             .map_err(|error| DeriveCommandError::Overrides { path: path.clone(), why: error.to_string() })
     }
 
-    /// Applies them to what programs reach and what runtimes make before them.
+    /// Applies them to what programs reach and what runtimes make before them. `conditional` are the calls that are permitted
+    /// only with the arguments that they are known to have.
     pub(super) fn apply(
         &self,
         path: &Path,
         reached: &BTreeSet<Syscall>,
         by_runtime: &BTreeSet<Syscall>,
+        conditional: &BTreeSet<Syscall>,
     ) -> Result<Applied, DeriveCommandError> {
         let mut applied = Applied { allowed: reached | by_runtime, ..Applied::default() };
         for (index, of) in self.allow.iter().enumerate() {
             let placed = Placed { path, field: format!("allow[{index}]"), of };
-            let (known, new): (Vec<_>, Vec<_>) =
-                placed.calls()?.into_iter().partition(|call| applied.allowed.contains(call));
+            let is_known = |call: &Syscall| {
+                applied.allowed.contains(call)
+                    && (!conditional.contains(call) || applied.whole.contains(call))
+            };
+            let (known, new): (Vec<_>, Vec<_>) = placed.calls()?.into_iter().partition(is_known);
             applied.remarks.extend(known.iter().map(|call| placed.remark(*call, "is permitted without it")));
+            let narrowed = new.iter().copied().filter(|call| conditional.contains(call));
+            match of.args.is_empty() {
+                true => applied.whole.extend(narrowed),
+                false => applied.partly.extend(narrowed),
+            }
             if of.args.is_empty() {
                 applied.allowed.extend(new);
             } else if !new.is_empty() {

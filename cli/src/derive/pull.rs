@@ -5,7 +5,7 @@ use std::io::{Seek, Write};
 use std::path::PathBuf;
 
 use image::{ARCHITECTURE, Image, Layer, limits};
-use registry::{Depth, Finder, Pull, Reference};
+use registry::{Depth, Finder, Pull, Reference, Sizes};
 
 use super::DeriveOptions;
 use super::target::{Opened, temporary};
@@ -39,8 +39,14 @@ impl DeriveOptions {
         let target = PathBuf::from(image.to_string());
         let unusable = |error| DeriveCommandError::Image { target: target.clone(), error };
         let logins = DockerConfig::read()?;
-        let finder = Finder { client: &client, logins: &logins, depth: Depth::First, keys: None };
-        let unread = |error| ImageError::Image { image: image.to_string(), error };
+        let finder = Finder {
+            client: &client,
+            logins: &logins,
+            depth: Depth::First,
+            keys: None,
+            sizes: Sizes::LARGEST,
+        };
+        let unread = |error| logins.explained(ImageError::Image { image: image.to_string(), error });
         tell(&format!("reads {image} for linux/{ARCHITECTURE}"));
         let pull: Pull = finder.pull(image, ARCHITECTURE).await.map_err(unread)?;
         let config = finder.image_config(&pull).await.map_err(|error| unread(error.into()))?;
@@ -54,7 +60,7 @@ impl DeriveOptions {
             tell(&format!("layer {} of {}, {}", index + 1, pull.layers().len(), bytes(layer.size)));
             let mut file = temporary()?;
             let read = finder.layer(&pull, layer, &mut |part| file.write_all(part)).await;
-            read.map_err(|error| ImageError::Pull { image: image.to_string(), error })?;
+            read.map_err(|error| logins.explained(ImageError::Pull { image: image.to_string(), error }))?;
             file.rewind().map_err(DeriveCommandError::Temporary)?;
             layers.push(file);
         }

@@ -10,7 +10,7 @@ use registry::Reference;
 
 use super::layout::Layout;
 use super::root::Directory;
-use super::{DeriveArgs, DeriveOptions};
+use super::{DeriveArgs, DeriveOptions, KnownArguments};
 use crate::derive_error::DeriveCommandError;
 use crate::image::reference;
 use crate::show::bytes;
@@ -162,6 +162,7 @@ impl DeriveOptions {
             modules: self.modules.clone(),
             without: self.without.clone(),
             only_named: self.only_named,
+            examine_arguments: self.arguments != KnownArguments::Any,
             ..Following::default()
         }
     }

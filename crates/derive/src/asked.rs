@@ -3,13 +3,15 @@
 //! Threads get a scheduling policy, a priority or processors only if an attribute says so, mutexes raise priorities only
 //! if they were made for it, and a program that is started gets a session or another user only by an attribute. These are
 //! values in memory, which the code that makes the calls tests; functions of glibc put them there. If nothing outside of
-//! glibc has one of these functions, or looks up a function whose name is not known, the calls are not made: glibc itself only copies what it was asked for (2.36, by all
-//! its calls of these functions). Before 2.34, threads are a library of their own, of which nothing is left out.
+//! glibc has one of these functions or can look one up (`looked_up`), the calls are not made: glibc itself only copies what
+//! it was asked for (2.36, by all its calls of these functions). Before 2.34, threads are a library of their own, of which
+//! nothing is left out.
 //!
 //! The functions of glibc that test the values are internal: a stripped glibc has no names for them. What has a name is
 //! not left out, except `pthread_create`, and what only has the call's own name if nothing else leads to it.
 
 use crate::functions::FunctionId;
+use crate::looked_up::LookedUp;
 use crate::names::Names;
 use crate::numbers::Origin;
 use crate::reach::Reach;
@@ -106,12 +108,12 @@ impl<'a> Asked<'a> {
         let mut asked = Self { space, reach, names: Names::default(), glibc: None, unasked: Vec::new() };
         let glibc = space.find("gnu_get_libc_version").map(|(id, _)| id);
         // Where it is a part of the program, the program's own functions have no names either.
-        let is_outside = |at: &u64| space.at(*at).is_none_or(|(id, _)| Some(id) != glibc);
-        // Whoever looks up a function of any name may look up one that asks.
-        let is_any_asked = by_name.iter().any(is_outside);
-        if let Some(id) = glibc.filter(|id| space.get(*id).role == Role::Library && !is_any_asked) {
+        if let Some(id) = glibc.filter(|id| space.get(*id).role == Role::Library) {
+            let looked_up = LookedUp::new(space, id, by_name);
+            let is_asked = |rule: &&Rule| asked.is_asked(id, rule.asking) || looked_up.may_have(rule.asking);
+            let unasked = RULES.iter().filter(|rule| !is_asked(rule)).collect();
             asked.glibc = Some((id, asked.spawning(id)));
-            asked.unasked = RULES.iter().filter(|rule| !asked.is_asked(id, rule.asking)).collect();
+            asked.unasked = unasked;
         }
         asked
     }

@@ -2,9 +2,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use iced_x86::{Decoder, DecoderOptions, FlowControl, Instruction, Mnemonic, OpKind, Register};
+use iced_x86::{Decoder, DecoderOptions, FlowControl, Instruction, Mnemonic};
 
+use crate::branch::{falls_through, is_open_branch, named_address, near_target};
 use crate::functions::Function;
+use crate::limits;
 use crate::space::Space;
 use crate::tables::{Jump, table_targets};
 
@@ -16,12 +18,16 @@ pub(crate) struct Code {
     pub(crate) tables: BTreeMap<u64, Vec<u64>>,
     /// Indirect jumps that may lead to anywhere in the function.
     pub(crate) open_jumps: Vec<u64>,
+    /// Indirect jumps through registers and pointers that are taken for calls of other functions.
+    pub(crate) away: Vec<u64>,
+    /// Whether all places are known to which tables lead.
+    pub(crate) is_certain: bool,
 }
 
 impl Code {
     /// Decodes a function; `None` if it has more than `most` instructions.
     pub(crate) fn of(space: &Space, function: &Function, most: usize) -> Option<Self> {
-        let mut code = Self::default();
+        let mut code = Self { is_certain: true, ..Self::default() };
         if function.is_whole {
             code.sweep(space, function, most)?;
         } else {
@@ -51,10 +57,13 @@ impl Code {
 
     /// Whatever can be reached from the start without a call.
     fn descend(&mut self, space: &Space, function: &Function, most: usize) -> Option<()> {
+        let is_inside = |it: &u64| (function.start..function.end).contains(it);
         let mut found = BTreeMap::new();
         let mut open = vec![function.start];
         let mut jumps = BTreeSet::new();
+        let mut listed = 0;
         loop {
+            let known = found.len();
             while let Some(start) = open.pop() {
                 let Some(bytes) = bytes(space, start, function.end) else { continue };
                 for instruction in Decoder::with_ip(64, bytes, start, DecoderOptions::NONE) {
@@ -67,7 +76,7 @@ impl Code {
                     found.insert(instruction.ip(), instruction);
                     let target = near_target(&instruction);
                     let is_call = instruction.flow_control() == FlowControl::Call;
-                    open.extend(target.filter(|it| !is_call && (function.start..function.end).contains(it)));
+                    open.extend(target.filter(|it| !is_call && is_inside(it)));
                     if is_open_branch(&instruction) {
                         jumps.insert(instruction.ip());
                     }
@@ -76,24 +85,39 @@ impl Code {
                     }
                 }
             }
-            // A table is found in what was decoded before the jump.
-            let Some(jump) = jumps.pop_first() else { break };
+            if found.len() == known {
+                return Some(());
+            }
+            // A table is found in what was decoded around the jump, so that each round of tables may show more of the
+            // others.
+            listed += found.len();
+            if listed > most.saturating_mul(limits::ROUNDS_OF_DESCENDING) {
+                return None;
+            }
             self.instructions = found.values().copied().collect();
-            let Ok(index) = self.instructions.binary_search_by_key(&jump, Instruction::ip) else { continue };
-            self.note_jump(space, function, index);
-            let targets = self.tables.get(&jump).into_iter().flatten();
-            open.extend(targets.filter(|it| (function.start..function.end).contains(it)));
+            self.tables.clear();
+            self.open_jumps.clear();
+            self.away.clear();
+            self.is_certain = true;
+            for jump in &jumps {
+                if let Ok(index) = self.instructions.binary_search_by_key(jump, Instruction::ip) {
+                    self.note_jump(space, function, index);
+                }
+            }
+            open.extend(self.tables.values().flatten().filter(|it| is_inside(it)));
         }
-        self.instructions = found.into_values().collect();
-        Some(())
     }
 
     fn note_jump(&mut self, space: &Space, function: &Function, index: usize) {
         let ip = self.instructions[index].ip();
         match table_targets(space, function, &self.instructions, index) {
-            Jump::Table(targets) => _ = self.tables.insert(ip, targets),
+            Jump::Table { targets, is_certain } => {
+                self.tables.insert(ip, targets);
+                self.is_certain &= is_certain;
+            }
             Jump::Open => self.open_jumps.push(ip),
-            Jump::Away => {}
+            Jump::Array => self.is_certain = false,
+            Jump::Away => self.away.push(ip),
         }
     }
 }
@@ -102,42 +126,6 @@ fn bytes(space: &Space, start: u64, end: u64) -> Option<&[u8]> {
     let (_, object) = space.at(start)?;
     let bytes = object.elf.at(start - object.base)?;
     Some(bytes.get(..usize::try_from(end.checked_sub(start)?).ok()?).unwrap_or(bytes))
-}
-
-/// Whether the instruction after this one can follow it.
-pub(crate) fn falls_through(instruction: &Instruction) -> bool {
-    use FlowControl::{Exception, IndirectBranch, Return, UnconditionalBranch};
-    let ends =
-        matches!(instruction.flow_control(), UnconditionalBranch | IndirectBranch | Return | Exception);
-    !ends && !matches!(instruction.mnemonic(), Mnemonic::Hlt | Mnemonic::Int3)
-}
-
-/// The target of a direct jump or call.
-pub(crate) fn near_target(instruction: &Instruction) -> Option<u64> {
-    let is_near = instruction.op_count() == 1
-        && matches!(
-            instruction.op0_kind(),
-            OpKind::NearBranch64 | OpKind::NearBranch32 | OpKind::NearBranch16
-        );
-    is_near.then(|| instruction.near_branch_target())
-}
-
-/// The address that an instruction names relative to itself, or absolutely.
-pub(crate) fn named_address(instruction: &Instruction) -> Option<u64> {
-    if instruction.is_ip_rel_memory_operand() {
-        return Some(instruction.ip_rel_memory_address());
-    }
-    let has_memory = (0..instruction.op_count()).any(|it| instruction.op_kind(it) == OpKind::Memory);
-    let is_absolute = has_memory
-        && instruction.memory_base() == Register::None
-        && instruction.memory_index() == Register::None
-        && instruction.segment_prefix() == Register::None;
-    is_absolute.then(|| instruction.memory_displacement64())
-}
-
-/// An indirect jump through a register, or through memory at an address that is calculated.
-fn is_open_branch(instruction: &Instruction) -> bool {
-    instruction.flow_control() == FlowControl::IndirectBranch && named_address(instruction).is_none()
 }
 
 /// The slot through which a function only jumps on, if it does nothing else.

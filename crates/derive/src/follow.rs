@@ -41,6 +41,8 @@ pub struct Following {
     pub without: Vec<String>,
     /// Whether only the programs that are named are derived, and not what they start.
     pub only_named: bool,
+    /// Whether the values of arguments are looked for.
+    pub examine_arguments: bool,
 }
 
 /// All programs.
@@ -296,7 +298,9 @@ impl<'a> Walk<'a> {
         progress(path);
         let (directories, modules) = (self.following.directories.clone(), self.following.modules.clone());
         let (program, preload) = (path.to_owned(), self.following.preload.clone());
-        let derived = derive(self.files, &Request { program, directories, modules, preload })?;
+        let examine_arguments = self.following.examine_arguments;
+        let derived =
+            derive(self.files, &Request { program, directories, modules, preload, examine_arguments })?;
         if !self.following.only_named {
             for starts in &derived.starts {
                 let because = Because::Program(derived.program.clone());

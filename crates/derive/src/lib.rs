@@ -21,6 +21,8 @@
 
 mod arguments;
 mod asked;
+mod bounds;
+mod branch;
 mod chain;
 mod code;
 mod data;
@@ -31,6 +33,7 @@ mod files;
 mod follow;
 mod functions;
 pub mod limits;
+mod looked_up;
 mod modules;
 mod names;
 mod note;
@@ -41,12 +44,14 @@ mod request;
 mod result;
 mod script;
 mod search;
+mod source;
 mod space;
 mod tables;
 #[cfg(feature = "testing")]
 pub mod testing;
 
 pub use ::files::{Entry, Files};
+pub use bounds::{Argument, OpenArgument, Value};
 pub use chain::{Link, Step};
 pub use error::DeriveError;
 pub use follow::{Followed, Following, Program, follow};

@@ -32,9 +32,19 @@ pub const FUNCTION_INSTRUCTIONS: usize = 1 << 18;
 pub const TABLE_ENTRIES: usize = 4096;
 /// Instructions of all functions whose numbers are followed through.
 pub const FOLLOWED_INSTRUCTIONS: usize = 1 << 22;
+/// Instructions of the functions that are kept in memory for numbers to be followed through; they are decoded anew when
+/// they are asked for again.
+pub const KEPT_INSTRUCTIONS: usize = 1 << 19;
+/// Instructions that are decoded anew for the numbers of one program, or for the names of what it opens, finds or starts.
+pub const INSTRUCTIONS_AGAIN: usize = 1 << 26;
+/// Calls of functions that are still to be gone back to for one number.
+pub const OPEN_SITES: usize = 1 << 22;
 /// How many instructions of known functions one counts for that is found by descending: these are kept in a tree, and
 /// several functions may share them.
 pub const COST_OF_DESCENDING: usize = 8;
+/// How often all instructions that a function may have are listed while it is descended through: a list shows tables,
+/// which lead to more instructions.
+pub const ROUNDS_OF_DESCENDING: usize = 8;
 /// Instructions that are gone back through for one number.
 pub const STEPS: usize = 1 << 17;
 /// Instructions that are gone back through for the name of a library or function.

@@ -6,6 +6,7 @@ use iced_x86::Register;
 use object::elf;
 
 use crate::asked::Asked;
+use crate::bounds::bounds;
 use crate::chain::{Chains, Step};
 use crate::data::Part;
 use crate::error::DeriveError;
@@ -14,7 +15,7 @@ use crate::files::Files;
 use crate::limits;
 use crate::modules::{self, Named};
 use crate::numbers::{Open, Origin, Solver};
-use crate::reach::{How, Reach};
+use crate::reach::{How, KernelEntry, Reach};
 use crate::request::Request;
 use crate::result::{Call, Derived, Finding, FindingKind};
 use crate::search::Level;
@@ -70,7 +71,11 @@ fn on(files: &dyn Files, request: &Request, level: Level) -> Result<(Derived, BT
         let (step, at, kind) = named;
         findings.push(Finding { kind, place: chains.link(step, at) });
     }
-    let (calls, executing) = calls(&space, &reach, asked, &mut chains, &mut findings);
+    let Calls { mut calls, made, executing } = calls(&space, &reach, asked, &mut chains, &mut findings);
+    if request.examine_arguments {
+        let mut found = bounds(&space, &reach, &mut chains, &made, !by_name.is_empty());
+        calls.iter_mut().for_each(|it| it.arguments = found.remove(&it.number).unwrap_or_default());
+    }
     let (starts, of_starts) = executed::executed(&space, &reach, &mut chains, &executing);
     findings.extend(of_starts);
     let objects = space.ids().map(|id| space.get(id).elf.path.clone()).collect();
@@ -80,7 +85,7 @@ fn on(files: &dyn Files, request: &Request, level: Level) -> Result<(Derived, BT
 }
 
 /// Follows what begins in objects.
-fn begin(space: &Space, reach: &mut Reach, objects: &[ObjectId]) -> Result<(), DeriveError> {
+pub(crate) fn begin(space: &Space, reach: &mut Reach, objects: &[ObjectId]) -> Result<(), DeriveError> {
     objects.iter().for_each(|id| reach.functions.add_object(space, *id));
     // What the program itself does comes first, so that chains begin there where they can.
     for id in objects.iter().filter(|id| space.get(**id).role == Role::Program) {
@@ -184,6 +189,7 @@ fn open_modules(
 ) -> Result<Vec<(Step, u64, FindingKind)>, DeriveError> {
     let mut names = BTreeSet::new();
     loop {
+        space.finish();
         reach.finish();
         let mut findings = Vec::new();
         let (mut new, mut is_more) = (Vec::new(), false);
@@ -205,6 +211,8 @@ fn open_modules(
             }
         }
         begin(space, reach, &new)?;
+        space.finish();
+        reach.finish();
         for found in modules::found(space, reach) {
             if found.is_open {
                 findings.push((found.step, found.at, FindingKind::OpenSymbol));
@@ -227,6 +235,15 @@ fn open_modules(
     }
 }
 
+/// What calls there are.
+struct Calls {
+    calls: Vec<Call>,
+    /// By number: the instructions that may make the call.
+    made: BTreeMap<u32, Vec<KernelEntry>>,
+    /// The instructions that start other programs.
+    executing: Vec<Executing>,
+}
+
 /// The calls, each with its shortest chain, and the instructions that start other programs.
 fn calls(
     space: &Space,
@@ -234,12 +251,13 @@ fn calls(
     mut asked: Asked<'_>,
     chains: &mut Chains<'_>,
     findings: &mut Vec<Finding>,
-) -> (Vec<Call>, Vec<Executing>) {
+) -> Calls {
     const NUMBER: u64 = u32::MAX as u64;
     const LOWEST_ERROR: u64 = NUMBER - 4096;
     let mut solver = Solver::new(space, reach, limits::STEPS);
     let mut best: BTreeMap<u32, (usize, Origin, u64)> = BTreeMap::new();
     let mut executing = Vec::new();
+    let mut made: BTreeMap<u32, Vec<KernelEntry>> = BTreeMap::new();
     for entry in &reach.kernel_entries {
         if !entry.is_syscall {
             findings
@@ -257,6 +275,7 @@ fn calls(
             if number > LOWEST_ERROR {
                 continue;
             }
+            made.entry(number as u32).or_default().push(*entry);
             if asked.is_unasked(number as u32, &origin) {
                 continue;
             }
@@ -277,12 +296,16 @@ fn calls(
     }
     let mut calls: Vec<_> = best
         .into_iter()
-        .map(|(number, (_, origin, at))| Call { number, chain: chains.chain(&origin, at) })
+        .map(|(number, (_, origin, at))| Call {
+            number,
+            chain: chains.chain(&origin, at),
+            arguments: Vec::new(),
+        })
         .collect();
     let restarted = calls.iter().find(|call| RESTARTED.contains(&call.number)).cloned();
     if let Some(call) = restarted.filter(|_| calls.iter().all(|call| call.number != RESTART)) {
-        calls.push(Call { number: RESTART, chain: call.chain });
+        calls.push(Call { number: RESTART, ..call });
         calls.sort_by_key(|call| call.number);
     }
-    (calls, executing)
+    Calls { calls, made, executing }
 }

@@ -6,11 +6,13 @@
 
 use iced_x86::{Code as Opcode, FlowControl, Instruction, Mnemonic, OpKind};
 
-use crate::code::{Code, falls_through, named_address, near_target, thunk};
+use crate::branch::{falls_through, named_address, near_target};
+use crate::code::{Code, thunk};
 use crate::data::{Data, Part};
 use crate::error::DeriveError;
 use crate::functions::{FunctionId, Functions};
 use crate::limits;
+use crate::source::{Source, Sources};
 use crate::space::{ObjectId, Slot, Space};
 
 /// How code is reached.
@@ -79,6 +81,8 @@ pub(crate) struct IndirectCall {
     pub(crate) from: FunctionId,
     /// Whether the return address is pushed.
     pub(crate) is_call: bool,
+    /// Where it reads the address of what it calls.
+    pub(crate) source: Source,
 }
 
 /// An instruction by which the program calls the kernel.
@@ -123,8 +127,6 @@ pub(crate) struct Reach {
     data: Data,
     /// Where functions go on when an exception passes through them.
     pub(crate) landing: Vec<u64>,
-    /// The calls, by their own address.
-    by_place: Vec<u32>,
     /// Functions that go on to another one without a call.
     leaving: Vec<FunctionId>,
     instructions: usize,
@@ -146,7 +148,6 @@ impl Reach {
             data_addresses: Vec::new(),
             data: Data::default(),
             landing: Vec::new(),
-            by_place: Vec::new(),
             leaving: Vec::new(),
             instructions: 0,
             program: program.to_owned(),
@@ -201,19 +202,22 @@ impl Reach {
         self.reach(space, address, Parent { how: How::Loader, from: None, at }, Depth::Runs);
     }
 
-    /// The call that a function makes at an address. Functions with unknown borders can share their code.
-    pub(crate) fn call_at(&self, from: FunctionId, at: u64) -> Option<&CallSite> {
-        let of = |index: &u32| &self.calls[*index as usize];
-        let first = self.by_place.partition_point(|index| of(index).at < at);
-        let mut same = self.by_place[first..].iter().map(of).take_while(|it| it.at == at);
-        same.find(|it| it.from == from && it.is_call)
-    }
-
     /// The calls of an address, and the jumps to it.
     pub(crate) fn calls_to(&self, target: u64) -> &[CallSite] {
         let first = self.calls.partition_point(|it| it.target < target);
         let count = self.calls[first..].iter().take_while(|it| it.target == target).count();
         &self.calls[first..first + count]
+    }
+
+    /// Whether anything outside of their function leads to an instruction behind the first of two, up to the second.
+    pub(crate) fn is_entered(&self, first: u64, second: u64) -> bool {
+        let is_behind = |it: u64| it > first && it <= second;
+        let call = self.calls.partition_point(|it| it.target <= first);
+        let taken = self.taken.partition_point(|it| it.target <= first);
+        let landing = self.landing.partition_point(|it| *it <= first);
+        self.calls.get(call).is_some_and(|it| is_behind(it.target))
+            || self.taken.get(taken).is_some_and(|it| is_behind(it.target))
+            || self.landing.get(landing).is_some_and(|it| is_behind(*it))
     }
 
     /// What has an address of code.
@@ -263,12 +267,15 @@ impl Reach {
         let left = (limits::INSTRUCTIONS - self.instructions) / cost;
         let code = Code::of(space, &function, left).ok_or_else(|| too_large(&self.program))?;
         self.instructions += code.instructions.len() * cost;
-        for instruction in &code.instructions {
-            self.instruction(space, id, instruction);
+        let mut sources = Sources::new(space, &code);
+        for (index, it) in code.instructions.iter().enumerate() {
+            self.instruction(space, id, it, &mut || sources.of(index));
         }
         for (at, targets) in &code.tables {
-            let away = targets.iter().filter(|it| !(function.start..function.end).contains(it));
-            away.for_each(|it| self.edge(space, How::Table, id, *at, *it));
+            for target in targets.iter().filter(|it| !(function.start..function.end).contains(it)) {
+                self.edge(space, How::Table, id, *at, *target);
+                self.calls.push(CallSite { target: *target, at: *at, from: id, is_call: false });
+            }
         }
         if !function.is_whole {
             return Ok(());
@@ -293,7 +300,14 @@ impl Reach {
         self.reach(space, address, Parent { how, from: Some(from), at }, Depth::Whole);
     }
 
-    fn instruction(&mut self, space: &Space, id: FunctionId, it: &Instruction) {
+    /// `source` tells where an indirect call reads the address.
+    fn instruction(
+        &mut self,
+        space: &Space,
+        id: FunctionId,
+        it: &Instruction,
+        source: &mut dyn FnMut() -> Source,
+    ) {
         let at = it.ip();
         match it.code() {
             Opcode::Syscall | Opcode::Sysenter => {
@@ -309,7 +323,7 @@ impl Reach {
         }
         let flow = it.flow_control();
         if flow != FlowControl::Next {
-            self.branch(space, id, it, flow);
+            self.branch(space, id, it, source);
             return;
         }
         if let Some(address) = named_address(it) {
@@ -361,33 +375,35 @@ impl Reach {
     }
 
     fn taken(&mut self, space: &Space, id: FunctionId, at: u64, address: u64) {
-        // Who only runs it does not use what it returns.
-        if self.depths[id.0 as usize] == Depth::Runs {
-            return;
-        }
         let own = self.functions.get(id);
         // A place of its own, and no call of itself.
         if own.start < address && address < own.end && own.is_whole {
             return;
         }
         self.taken.push(Taken { target: final_target(space, address), at, from: Some(id), is_data: false });
+        // Who only runs it does not use what it returns.
+        if self.depths[id.0 as usize] == Depth::Runs {
+            return;
+        }
         self.edge(space, How::Address, id, at, address);
     }
 
-    fn branch(&mut self, space: &Space, id: FunctionId, it: &Instruction, flow: FlowControl) {
-        let at = it.ip();
+    fn branch(
+        &mut self,
+        space: &Space,
+        id: FunctionId,
+        it: &Instruction,
+        source: &mut dyn FnMut() -> Source,
+    ) {
+        let (at, flow) = (it.ip(), it.flow_control());
         let is_call = matches!(flow, FlowControl::Call | FlowControl::IndirectCall);
-        let target = near_target(it).or_else(|| {
-            let slot = space.slot(named_address(it)?)?;
-            space.is_code(slot.value).then_some(slot.value)
-        });
-        let Some(target) = target else {
-            if matches!(flow, FlowControl::IndirectCall | FlowControl::IndirectBranch) {
-                let object = self.functions.get(id).object;
-                self.indirect.push(IndirectCall { object, at, from: id, is_call });
-            }
-            return;
-        };
+        let target = branch_target(space, it);
+        let is_indirect = matches!(flow, FlowControl::IndirectCall | FlowControl::IndirectBranch);
+        if is_indirect && target.as_ref().is_none_or(|it| !it.is_certain) {
+            let object = self.functions.get(id).object;
+            self.indirect.push(IndirectCall { object, at, from: id, is_call, source: source() });
+        }
+        let Some(target) = target.map(|it| it.address) else { return };
         let own = *self.functions.get(id);
         let is_inside = (own.start..own.end).contains(&target) && (own.is_whole || !is_call);
         if is_inside && !(is_call || target == own.start) {
@@ -403,9 +419,10 @@ impl Reach {
     pub(crate) fn finish(&mut self) {
         self.calls.sort_unstable();
         self.calls.dedup();
-        self.indirect.sort_unstable();
+        // Most of these are sorted from the last time.
+        self.indirect.sort();
         self.indirect.dedup();
-        self.taken.sort_unstable();
+        self.taken.sort();
         self.taken.dedup();
         self.kernel_entries.sort_unstable();
         self.kernel_entries.dedup();
@@ -415,10 +432,7 @@ impl Reach {
         self.data_addresses.dedup();
         self.landing.sort_unstable();
         self.landing.dedup();
-        let calls = &self.calls;
-        self.by_place = (0..calls.len() as u32).collect();
-        self.by_place.sort_unstable_by_key(|index| calls[*index as usize].at);
-        self.leaving = calls.iter().filter(|it| !it.is_call).map(|it| it.from).collect();
+        self.leaving = self.calls.iter().filter(|it| !it.is_call).map(|it| it.from).collect();
         self.leaving.sort_unstable();
         self.leaving.dedup();
     }
@@ -431,17 +445,42 @@ impl Reach {
     }
 }
 
-fn is_call(it: &Instruction) -> bool {
+/// Whether an instruction pushes a return address, and no entry to the kernel, which has the same kind for the decoder.
+pub(crate) fn is_call(it: &Instruction) -> bool {
     matches!(it.flow_control(), FlowControl::Call | FlowControl::IndirectCall) && it.code() != Opcode::Syscall
 }
 
-/// Where a call arrives: a function that only jumps through a slot is the function whose address the slot has.
+/// Where a jump or call leads.
+struct BranchTarget {
+    address: u64,
+    /// Whether it can lead nowhere else. A variable has this address only until the program writes another one.
+    is_certain: bool,
+}
+
+/// Where a jump or call leads, as far as its address is known.
+fn branch_target(space: &Space, it: &Instruction) -> Option<BranchTarget> {
+    let near = near_target(it).map(|address| BranchTarget { address, is_certain: true });
+    near.or_else(|| {
+        let slot = space.slot(named_address(it)?)?;
+        let target = BranchTarget { address: slot.value, is_certain: slot.is_private && !slot.is_indirect };
+        space.is_code(slot.value).then_some(target)
+    })
+}
+
+/// The address that a call arrives at, if it can be no other.
+pub(crate) fn called_address(space: &Space, it: &Instruction) -> Option<u64> {
+    let target = is_call(it).then(|| branch_target(space, it)).flatten().filter(|it| it.is_certain)?;
+    Some(final_target(space, target.address))
+}
+
+/// Where a call arrives: a function that only jumps through a slot is the function whose address the slot has, unless the
+/// slot is a variable, or the loader fills it with what that function returns.
 fn final_target(space: &Space, address: u64) -> u64 {
     const MOST: usize = 8;
     let mut at = address;
     for _ in 0..MOST {
         let Some(slot) = thunk(space, at).and_then(|slot| space.slot(slot)) else { break };
-        if !space.is_code(slot.value) {
+        if !slot.is_private || slot.is_indirect || !space.is_code(slot.value) {
             break;
         }
         at = slot.value;

@@ -11,4 +11,6 @@ pub struct Request {
     pub modules: Vec<String>,
     /// Libraries that are loaded before all others, as with `LD_PRELOAD`: paths in the root, or names.
     pub preload: Vec<String>,
+    /// Whether the values of arguments are looked for.
+    pub examine_arguments: bool,
 }

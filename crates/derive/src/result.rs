@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use crate::bounds::Argument;
 use crate::chain::Link;
 use crate::numbers::Why;
 
@@ -12,6 +13,19 @@ pub struct Call {
     pub number: u32,
     /// How it is reached: from where the program begins, or what the loader calls, to the instruction.
     pub chain: Vec<Link>,
+    /// What is known of its arguments, if that was asked for and the call is one whose arguments are examined.
+    pub arguments: Vec<Argument>,
+}
+
+impl Call {
+    /// Adds what the arguments can be with other libraries.
+    fn add(&mut self, other: Self) {
+        for argument in other.arguments {
+            if let Some(known) = self.arguments.iter_mut().find(|it| it.index == argument.index) {
+                known.add(argument);
+            }
+        }
+    }
 }
 
 /// Another program that the program starts.
@@ -61,9 +75,12 @@ impl Derived {
     pub(crate) fn add(&mut self, other: Self) {
         let objects: Vec<_> = other.objects.into_iter().filter(|it| !self.objects.contains(it)).collect();
         self.objects.extend(objects);
-        let is_new = |call: &Call| self.calls.iter().all(|it| it.number != call.number);
-        let calls: Vec<_> = other.calls.into_iter().filter(is_new).collect();
-        self.calls.extend(calls);
+        for call in other.calls {
+            match self.calls.iter_mut().find(|it| it.number == call.number) {
+                Some(known) => known.add(call),
+                None => self.calls.push(call),
+            }
+        }
         self.starts.extend(other.starts);
         self.findings.extend(other.findings);
         self.sort();
@@ -144,15 +161,7 @@ impl fmt::Display for Finding {
         let place = &self.place;
         match &self.kind {
             FindingKind::OpenNumber { why, at } => {
-                let why = match why {
-                    Why::Memory => "comes from memory",
-                    Why::Calculated => "is calculated",
-                    Why::Returned => "is what a call returns",
-                    Why::Overwritten => "may be overwritten by a call",
-                    Why::IndirectCall => "is an argument of a function that is called indirectly",
-                    Why::TooManyWays => "has too many sources",
-                    Why::Unclear => "cannot be followed through this code",
-                };
+                let why = why.text();
                 write!(f, "{place}: the number of the call is not known: at {at} it {why}")
             }
             FindingKind::OtherEntry => {

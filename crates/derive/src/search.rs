@@ -13,6 +13,9 @@ const BUILT_IN: &[&str] =
 /// Those of musl's loader.
 const OF_MUSL: &[&str] = &["/lib", "/usr/local/lib", "/usr/lib"];
 
+/// Bytes of a library that say for which architecture it is.
+const HEADER_BYTES: usize = 20;
+
 /// The directories of libraries of one root.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Search {
@@ -130,7 +133,7 @@ fn in_directory(files: &dyn Files, place: &str, name: &str) -> Option<String> {
 /// The path of a library, all links resolved. The loader passes over libraries of other architectures.
 fn library(files: &dyn Files, path: &str) -> Option<String> {
     let path = resolve(files, path)?;
-    let bytes = files.read(&path, limits::OBJECT_BYTES).ok()?;
+    let bytes = files.head(&path, HEADER_BYTES).ok()?;
     (bytes.get(..5) == Some(b"\x7fELF\x02") && bytes.get(18..20) == Some(&[62, 0])).then_some(path)
 }
 

@@ -104,7 +104,6 @@ impl Space {
             space.global.push(interpreter);
         }
         (0..space.objects.len()).for_each(|index| space.relocate(ObjectId(index as u32)));
-        space.pointers.sort_unstable();
         Ok(space)
     }
 
@@ -118,21 +117,38 @@ impl Space {
     ) -> Result<Option<Vec<ObjectId>>, DeriveError> {
         let loaders = self.loaders(by);
         let Some(path) = self.library(files, name, &loaders) else { return Ok(None) };
-        let before = self.objects.len();
-        let first = self.add(files, &path, Role::Module)?;
+        let (before, bytes, next) = (self.objects.len(), self.bytes, self.next);
+        let opened = self.add(files, &path, Role::Module);
+        let opened = opened.and_then(|first| Ok((first, self.with_needed(files, &[first])?)));
+        let (first, local) = match opened {
+            Ok(opened) => opened,
+            Err(error) => {
+                // Whoever opens one of these later has to relocate it.
+                self.forget(before);
+                (self.bytes, self.next) = (bytes, next);
+                return Err(error);
+            }
+        };
         let role = &mut self.objects[first.0 as usize].role;
         // One that is already there is opened too, and its functions can be found by name from now on.
         let is_opened = *role == Role::Library && (first.0 as usize) < before;
         *role = if *role == Role::Program { Role::Program } else { Role::Module };
-        let local = self.with_needed(files, &[first])?;
         let mut new: Vec<_> = (before as u32..self.objects.len() as u32).map(ObjectId).collect();
         for id in &new {
             self.objects[id.0 as usize].local.clone_from(&local);
             self.relocate(*id);
         }
-        self.pointers.sort_unstable();
         new.extend(is_opened.then_some(first));
         Ok(Some(new))
+    }
+
+    /// Forgets the objects from a place on.
+    fn forget(&mut self, first: usize) {
+        let is_known = |id: &ObjectId| (id.0 as usize) < first;
+        self.objects.truncate(first);
+        self.order.retain(is_known);
+        self.by_path.retain(|_, id| is_known(id));
+        self.by_name.retain(|_, id| is_known(id));
     }
 
     /// The path of a library that is loaded by an object, which was loaded by the next one, and so on.
@@ -233,6 +249,12 @@ impl Space {
         (address - object.base < object.elf.end()).then_some((id, object))
     }
 
+    /// Sorts what was found, to be searched.
+    pub(crate) fn finish(&mut self) {
+        self.pointers.sort_unstable();
+        self.pointers.dedup();
+    }
+
     /// Whether data has an address.
     pub(crate) fn is_pointed_at(&self, address: u64) -> bool {
         self.pointers.binary_search(&address).is_ok()
@@ -325,7 +347,10 @@ impl Space {
         let known = slots.iter().filter(|slot| !slot.is_private).map(|slot| slot.value);
         self.pointers.extend(known);
         self.copied.extend(copied);
-        self.objects[id.0 as usize].slots = slots;
+        slots.shrink_to_fit();
+        let object = &mut self.objects[id.0 as usize];
+        object.slots = slots;
+        object.elf.relocations = Vec::new();
     }
 
     /// The address of the symbol that a reference means, and whether it is that of a function that returns the address.

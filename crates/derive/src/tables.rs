@@ -2,6 +2,7 @@
 
 use iced_x86::{Instruction, Mnemonic, OpKind, Register};
 
+use crate::branch::near_target;
 use crate::functions::Function;
 use crate::limits;
 use crate::space::Space;
@@ -10,11 +11,17 @@ use crate::space::Space;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Jump {
     /// To places of the function, by a table.
-    Table(Vec<u64>),
+    Table {
+        targets: Vec<u64>,
+        /// Whether the code before the jump shows where the table begins and ends.
+        is_certain: bool,
+    },
     /// To places of the function, by a table that was not found.
     Open,
     /// To another function.
     Away,
+    /// To another function, by an array, or to places of this one, by a table that was not found.
+    Array,
 }
 
 /// How many instructions before the jump its parts are looked for.
@@ -26,7 +33,7 @@ pub(crate) fn table_targets(space: &Space, function: &Function, code: &[Instruct
     if jump.op0_kind() == OpKind::Memory {
         return match jump.memory_index() {
             Register::None => Jump::Away,
-            _ => absolute(space, function, code, index, jump),
+            _ => absolute(space, function, code, index, index),
         };
     }
     let target = jump.op0_register().full_register();
@@ -48,6 +55,7 @@ pub(crate) fn table_targets(space: &Space, function: &Function, code: &[Instruct
             let tables = addresses(code, load, base);
             let starts = addresses(code, written, relative);
             let bound = bound(code, load);
+            let is_certain = is_certain(code, index, load, base) && tables == starts;
             let mut found = Vec::new();
             for table in &tables {
                 for start in &starts {
@@ -57,47 +65,86 @@ pub(crate) fn table_targets(space: &Space, function: &Function, code: &[Instruct
                     found.extend(entries(space, function, *table, 4, bound, Some(*start)));
                 }
             }
-            finished(found)
+            let is_whole = bound == Some(found.len());
+            finished(found, is_certain && is_whole)
         }
         Mnemonic::Mov if write.op1_kind() == OpKind::Memory => match write.memory_index() {
             Register::None => Jump::Away,
-            _ => absolute(space, function, code, written, write),
+            _ => absolute(space, function, code, index, written),
         },
         Mnemonic::Mov | Mnemonic::Lea | Mnemonic::Pop => Jump::Away,
         _ => Jump::Open,
     }
 }
 
-/// A table of addresses, which this instruction reads.
-fn absolute(
-    space: &Space,
-    function: &Function,
-    code: &[Instruction],
-    index: usize,
-    load: &Instruction,
-) -> Jump {
+/// A table of addresses, which the instruction at an index reads for a jump.
+fn absolute(space: &Space, function: &Function, code: &[Instruction], jump: usize, index: usize) -> Jump {
+    let load = &code[index];
     let base = load.memory_base().full_register();
     let tables = match base {
         Register::None => vec![load.memory_displacement64()],
         base => addresses(code, index, base),
     };
     let bound = bound(code, index);
-    let found = tables.iter().flat_map(|table| entries(space, function, *table, 8, bound, None)).collect();
-    match finished(found) {
-        // An array of functions.
-        Jump::Open => Jump::Away,
+    let entries = |table: &u64| entries(space, function, *table, 8, bound, None);
+    let found: Vec<_> = tables.iter().flat_map(entries).collect();
+    let is_certain = bound == Some(found.len()) && is_certain(code, jump, index, base);
+    match finished(found, is_certain) {
+        Jump::Open => Jump::Array,
         found => found,
     }
 }
 
-fn finished(mut found: Vec<u64>) -> Jump {
-    found.sort_unstable();
-    found.dedup();
-    if found.is_empty() { Jump::Open } else { Jump::Table(found) }
+fn finished(mut targets: Vec<u64>, is_certain: bool) -> Jump {
+    targets.sort_unstable();
+    targets.dedup();
+    if targets.is_empty() { Jump::Open } else { Jump::Table { targets, is_certain } }
+}
+
+/// Whether the code before a jump shows where its table begins and ends: the index is compared with a number and a larger one
+/// is sent elsewhere, the address of the table is loaded, and nothing else leads to what follows. Where it does not, some
+/// targets of the jump may not be known.
+fn is_certain(code: &[Instruction], jump: usize, load: usize, base: Register) -> bool {
+    let first = load.saturating_sub(NEAR);
+    let Some(compare) = (first..load).rev().find(|it| code[*it].mnemonic() == Mnemonic::Cmp) else {
+        return false;
+    };
+    let mut index = code[load].memory_index().full_register();
+    let mut is_checked = false;
+    for it in code[compare + 1..load].iter().rev() {
+        let is_written = it.op_count() > 0
+            && it.op0_kind() == OpKind::Register
+            && it.op0_register().full_register() == index
+            && it.mnemonic() != Mnemonic::Test;
+        match it.mnemonic() {
+            Mnemonic::Ja | Mnemonic::Jae => is_checked = true,
+            _ if it.is_jcc_short_or_near() => return false,
+            // The jump goes by another comparison.
+            _ if is_checked && it.rflags_modified() != 0 => return false,
+            Mnemonic::Mov | Mnemonic::Movzx if is_written && it.op1_kind() == OpKind::Register => {
+                index = it.op1_register().full_register();
+            }
+            _ if is_written => return false,
+            _ => {}
+        }
+    }
+    let compared = &code[compare];
+    let is_compared = compared.op0_kind() == OpKind::Register
+        && compared.op0_register().full_register() == index
+        && !matches!(compared.op1_kind(), OpKind::Register | OpKind::Memory);
+    let start = match base {
+        Register::None => Some(compare),
+        base => last_write(code, load, base)
+            .filter(|it| code[*it].mnemonic() == Mnemonic::Lea && code[*it].is_ip_rel_memory_operand()),
+    };
+    let Some(start) = start else { return false };
+    let (start, end) = (code[start.min(compare)].ip(), code[jump].ip());
+    let is_entered = || code.iter().filter_map(near_target).any(|it| it > start && it <= end);
+    is_checked && is_compared && !is_entered()
 }
 
 /// The instruction before an index that writes a register, if it is near.
-pub(crate) fn last_write(code: &[Instruction], index: usize, register: Register) -> Option<usize> {
+fn last_write(code: &[Instruction], index: usize, register: Register) -> Option<usize> {
     let first = index.saturating_sub(NEAR);
     (first..index).rev().find(|it| {
         let instruction = &code[*it];

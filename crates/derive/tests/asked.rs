@@ -5,6 +5,8 @@
 #[allow(dead_code, reason = "each test is a crate of its own and takes what it needs")]
 mod machine;
 
+use std::path::Path;
+
 use machine::{Machine, compile, derived, names};
 
 const PRIORITIES: &[&str] = &[
@@ -106,15 +108,85 @@ fn what_a_started_program_gets_is_derived_if_it_is_asked_for() {
     }
 }
 
+/// A library of a program: its path, and the option by which the program finds it.
+fn library_of(folder: &Path, source: &str) -> (String, String) {
+    let options = ["-shared", "-fPIC", "-Wl,-soname,liblibrary.so"];
+    let library = compile(folder, "liblibrary.so", source, &options);
+    (library, format!("-Wl,-rpath,{}", folder.to_str().unwrap()))
+}
+
+/// A program that looks up functions by a name that it gets from outside.
+const BY_ANY_NAME: &str = "extern char **environ; any = dlsym(NULL, environ[0]);";
+
 #[test]
-fn a_program_that_looks_up_functions_by_any_name_may_ask_for_everything() {
+fn a_program_that_looks_up_functions_by_names_that_no_file_has_asks_for_nothing() {
+    assert!(found(BY_ANY_NAME, &[], PRIORITIES).is_empty());
+    assert!(found(BY_ANY_NAME, &[], OF_THE_STARTED).is_empty());
+    // A function that nothing calls has a name that only the loader looks up.
+    let folder = tempfile::tempdir().unwrap();
+    let library = "#include <pthread.h>
+        int used = 1;
+        int unused(pthread_attr_t *it) { return pthread_attr_setinheritsched(it, PTHREAD_EXPLICIT_SCHED); }";
+    let (library, path) = library_of(folder.path(), library);
+    let asking = format!("extern int used; {BY_ANY_NAME} any = (void *)(long)used;");
+    assert!(found(&asking, &[&library, &path], PRIORITIES).is_empty());
+}
+
+#[test]
+fn a_program_that_looks_up_functions_by_a_name_that_one_of_its_files_has_may_ask_by_it() {
     let pointer = "static struct { void *(*volatile find)(void *, const char *); } of = { dlsym };";
+    let names = "{ \"malloc\", \"pthread_attr_setinheritsched\" }; any = dlsym(NULL, known[getpid() & 1]);";
     for asking in [
-        "extern char **environ; any = dlsym(NULL, environ[0]);".to_owned(),
         format!("{pointer} any = of.find(NULL, \"pthread_attr_setinheritsched\");"),
+        format!("static const char *const volatile known[] = {names}"),
+        format!("static char known[][40] = {names}"),
+        // Without an end, as in Rust and Go.
+        "static const char known[34] = \"<pthread_attr_setinheritschedfree\"; char name[40] = {0};
+         for (int at = 0; at < 28; at++) name[at] = known[at + 1]; any = dlsym(NULL, name);"
+            .to_owned(),
     ] {
         assert_eq!(found(&asking, &[], PRIORITIES), PRIORITIES, "{asking}");
-        assert_eq!(found(&asking, &[], OF_THE_STARTED), OF_THE_STARTED, "{asking}");
+        assert!(found(&asking, &[], OF_THE_STARTED).is_empty(), "{asking}");
+    }
+    let flags = format!("{BY_ANY_NAME} any = \"posix_spawnattr_setflags\";");
+    assert_eq!(found(&flags, &[], OF_THE_STARTED), OF_THE_STARTED);
+}
+
+#[test]
+fn a_library_has_the_name_that_the_program_looks_up() {
+    let folder = tempfile::tempdir().unwrap();
+    let library =
+        "char asking[] = \"pthread_attr_setinheritsched\"; const char *name(void) { return asking; }";
+    let (library, path) = library_of(folder.path(), library);
+    let asking = "extern const char *name(void); any = dlsym(NULL, name());";
+    assert_eq!(found(asking, &[&library, &path], PRIORITIES), PRIORITIES);
+}
+
+#[test]
+fn a_script_can_give_an_interpreter_any_name() {
+    let folder = tempfile::tempdir().unwrap();
+    for (name, is_any) in [("python3.11", true), ("luajit", true), ("pythonista", false)] {
+        let source = program(BY_ANY_NAME);
+        let path = compile(folder.path(), name, &source, &["-O1", "-pthread", "-w"]);
+        let names = names(&derived(&Machine::like_an_image(), &path));
+        assert_eq!(PRIORITIES.iter().all(|it| names.contains(it)), is_any, "{name}");
+        assert_eq!(OF_THE_STARTED.iter().all(|it| names.contains(it)), is_any, "{name}");
+    }
+}
+
+#[test]
+fn a_program_that_an_interpreter_is_linked_into_is_one() {
+    let folder = tempfile::tempdir().unwrap();
+    let (has, has_not) =
+        ("int luaopen_ffi(void *it) { return 1; }", "int luaopen_first(void *it) { return 1; }");
+    for (function, is_any) in [(has, true), (has_not, false)] {
+        for options in [&["-rdynamic", "-s"][..], &[]] {
+            let source = format!("{} {function}", program(BY_ANY_NAME));
+            let options = [&["-O1", "-pthread", "-w"], options].concat();
+            let path = compile(folder.path(), "program", &source, &options);
+            let names = names(&derived(&Machine::like_an_image(), &path));
+            assert_eq!(PRIORITIES.iter().all(|it| names.contains(it)), is_any, "{function} {options:?}");
+        }
     }
 }
 

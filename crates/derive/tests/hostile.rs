@@ -45,7 +45,7 @@ impl Files for Root {
 }
 
 fn request(program: &str) -> Request {
-    Request { program: program.to_owned(), ..Request::default() }
+    Request { program: program.to_owned(), examine_arguments: true, ..Request::default() }
 }
 
 fn program(bytes: Vec<u8>) -> Root {

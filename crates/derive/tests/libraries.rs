@@ -8,7 +8,7 @@ mod machine;
 use std::path::Path;
 use std::process::Command;
 
-use derive::{Following, Request, derive, follow};
+use derive::{FindingKind, Following, Request, derive, follow};
 use machine::{Machine, compile, names};
 
 /// Compiles a library with one function, `answer`, that makes a call by its number.
@@ -75,6 +75,31 @@ fn libraries_are_looked_for_in_the_order_of_the_loader() {
             assert_eq!(found, [&loaded(&program, given, "libanswer.so")], "{tags} {given:?}");
         }
     }
+}
+
+#[test]
+fn a_library_that_another_one_failed_to_load_is_loaded_when_it_is_opened_itself() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = format!("-Wl,-rpath,{}", folder.path().display());
+    let bad = library(folder.path(), "libbad.so", 169, &["-Wl,-soname,libbad.so"]);
+    let source =
+        "int sethostname(const char *, unsigned long); int answer(void) { return sethostname(\"\", 0); }";
+    let shared = ["-shared", "-fPIC", "-O1"];
+    let options = [&shared[..], &["-Wl,-soname,libgood.so"]].concat();
+    let good = compile(folder.path(), "libgood.so", source, &options);
+    let options = [&shared[..], &["-Wl,--no-as-needed", &good, &bad, &path]].concat();
+    let broken = compile(folder.path(), "libbroken.so", "int unused;", &options);
+    // A header, and nothing that it promises.
+    std::fs::write(&bad, &std::fs::read(&good).unwrap()[..64]).unwrap();
+    let source = format!(
+        "#include <dlfcn.h>
+        int main(void) {{ return dlopen(\"{broken}\", 1) == dlopen(\"{good}\", 1); }}"
+    );
+    let program = compile(folder.path(), "program", &source, &["-O1"]);
+    let found = derive(&Machine::like_an_image(), &Request { program, ..Request::default() }).unwrap();
+    assert!(found.findings.iter().any(|it| matches!(it.kind, FindingKind::UnreadableLibrary(_))));
+    assert!(found.objects.contains(&good) && !found.objects.contains(&broken), "{:?}", found.objects);
+    assert!(names(&found).contains("sethostname"));
 }
 
 #[test]

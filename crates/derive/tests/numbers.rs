@@ -169,6 +169,23 @@ fn a_call_that_does_not_return_ends_the_way_in_all_functions_without_borders_tha
 }
 
 #[test]
+fn a_table_is_found_whose_address_only_code_behind_another_table_has() {
+    // Of a function without borders, which is decoded along its jumps.
+    let source = r#"
+        void choose(long which, long first);
+        __asm__(".text; choose: test %rsi, %rsi; jne .Lother;"
+                ".Lone: movslq (%rdx,%rdi,4), %rax; add %rdx, %rax; jmp *%rax;"
+                ".Lother: lea .Lothers(%rip), %rcx; movslq (%rcx,%rdi,4), %rax; add %rcx, %rax; jmp *%rax;"
+                ".Lback: lea .Lones(%rip), %rdx; jmp .Lone;"
+                ".Lleft: mov $39, %eax; syscall; ret;"
+                ".Lright: mov $102, %eax; syscall; ret;"
+                ".section .rodata; .p2align 2; .Lones: .long .Lleft - .Lones, .Lright - .Lones;"
+                ".Lothers: .long .Lback - .Lothers, .Lback - .Lothers; .long 0; .text");
+        void _start(void) { choose(input & 1, 1); KERNEL(60); }"#;
+    exactly(source, &[39, 60, 102]);
+}
+
+#[test]
 fn a_number_is_followed_through_a_structure_of_functions() {
     let source = "
         struct calls { long (*plain)(long); long (*other)(long, long); };
@@ -178,6 +195,80 @@ fn a_number_is_followed_through_a_structure_of_functions() {
         APART void perform(struct calls *it) { it->plain(39); it->other(1, 102); }
         void _start(void) { perform(input ? &one : &two); KERNEL(60); }";
     exactly(source, &[39, 60, 102]);
+}
+
+#[test]
+fn a_variable_with_a_function_can_have_another_one_when_it_is_called() {
+    let functions = "
+        APART long first(void) { return 39; }
+        APART long second(void) { return 102; }
+        APART long never(void) { for (;;) KERNEL(231); }";
+    let sources = [
+        // What the other one returns is a number.
+        "static long (*picker)(void) = first;
+         APART void choose(void) { if (input) picker = second; }
+         void _start(void) { choose(); KERNEL(picker()); KERNEL(60); }",
+        // A function that only calls the variable.
+        "static long (*picker)(void) = first;
+         APART void choose(void) { if (input) picker = second; }
+         APART long pick(void) { return picker(); }
+         void _start(void) { choose(); KERNEL(pick()); KERNEL(60); }",
+        // The first one does not return, but the other one does.
+        "static long (*picker)(void) = never;
+         APART void choose(void) { picker = second; }
+         APART long pick(void) { return picker(); }
+         void _start(void) { choose(); long number = input ? 39 : pick(); KERNEL(number); KERNEL(60); }",
+    ];
+    for source in sources {
+        each(&format!("{functions}{source}"), |found, calls| {
+            assert!(!found.is_complete() || calls.contains(&102), "{source}: {calls:?}");
+            assert!(calls.contains(&60), "{source}: {calls:?}");
+        });
+    }
+}
+
+#[test]
+fn a_number_is_followed_to_every_call_that_can_read_the_function_from_a_structure() {
+    let functions = "
+        APART long plain(long number) { return KERNEL(number); }
+        APART long next(long number) { return KERNEL(number + 1); }
+        struct calls { long unused[6]; long (*next)(long); long more[4]; };
+        static struct calls one = { .next = next };";
+    let sources = [
+        // An array that is gone through by a pointer.
+        "struct entry { long key; long (*run)(long); };
+         static struct entry entries[] = { { 1, plain }, { 2, plain }, { 3, next } };
+         void _start(void) {
+             for (struct entry *it = entries; it != entries + 3; it++) if (it->key != input) it->run(101);
+             KERNEL(60);
+         }",
+        // A copy on the stack.
+        "APART void later(struct calls *it) {
+             long (*volatile kept)(long) = it->next;
+             input = anything();
+             kept(101);
+         }
+         void _start(void) { later(&one); KERNEL(60); }",
+        // From behind the pointer to it.
+        "APART void behind(long (**it)(long)) { it[-2](101); }
+         void _start(void) { behind(&one.next + 2); KERNEL(60); }",
+        // One of two, by another way to the call.
+        "long choose(struct calls *it, void *other);
+         __asm__(\".text; choose: mov 48(%rdi), %rax; test %rsi, %rsi; je 1f; mov $101, %edi; jmp 2f;\"
+                 \"1: mov 8(%rdi), %rax; 2: jmp *%rax\");
+         void _start(void) { choose(&one, (void *)(input + 1)); KERNEL(60); }",
+        // Read again after a call.
+        "__attribute__((used)) APART long (*chosen(struct calls *it))(long) { return it->next; }
+         long call(struct calls *it);
+         __asm__(\".text; call: mov 8(%rdi), %rax; call chosen; mov $101, %edi; jmp *%rax\");
+         void _start(void) { call(&one); KERNEL(60); }",
+    ];
+    for source in sources {
+        each(&format!("{functions}{source}"), |found, calls| {
+            assert!(!found.is_complete() || calls.contains(&102), "{source}: {calls:?}");
+            assert!(calls.contains(&60), "{source}: {calls:?}");
+        });
+    }
 }
 
 #[test]
@@ -242,4 +333,58 @@ fn a_call_has_the_chain_from_the_entry_to_the_instruction() {
 fn the_same_files_give_the_same_result() {
     let once = derived(&Machine::default(), "/bin/sh");
     assert_eq!(derived(&Machine::default(), "/bin/sh"), once);
+}
+
+#[test]
+fn a_function_whose_address_goes_along_with_a_jump_can_be_called_with_any_number() {
+    let source = "
+        APART long plain(long number) { return KERNEL(number); }
+        APART long with(long (*it)(long)) { return it(anything()); }
+        APART long start(void) { return with(plain); }
+        void _start(void) { plain(39); start(); KERNEL(60); }";
+    each(source, |found, calls| assert!(!found.is_complete(), "{calls:?}"));
+}
+
+#[test]
+fn a_number_is_followed_to_a_function_to_which_a_table_of_jumps_leads() {
+    let source = r#"
+        void _start(void) {
+            long it = input;
+            __asm__ volatile("mov $39, %%edi; cmp $1, %0; ja 1f; lea 9f(%%rip), %%rdx; movslq (%%rdx,%0,4), %%rax;"
+                "add %%rdx, %%rax; jmp *%%rax; .pushsection .rodata; 9: .long 1f-9b, away-9b; .popsection; 1:"
+                : : "r"(it) : "rax", "rdx", "rdi", "memory");
+            KERNEL(60);
+        }
+        __asm__(".type away, @function; away: .cfi_startproc; mov %rdi, %rax; syscall; hlt; .cfi_endproc; .size away, .-away");"#;
+    exactly(source, &[39, 60]);
+}
+
+#[test]
+fn a_number_that_a_function_returns_after_an_exception_is_found() {
+    let source = "
+        void __gcc_personality_v0(void) {} APART void leave(void) { for (;;) KERNEL(60); }
+        void fail(void) { leave(); } long get(void);
+        __asm__(\".type get, @function; get: .cfi_startproc; .cfi_personality 0x1b, __gcc_personality_v0;\"
+                \".cfi_lsda 0x1b, .Ltable; push %rbx; .Lfirst: call fail; .Llast: .Lpad: mov $135, %eax; pop %rbx; ret;\"
+                \".cfi_endproc; .size get, .-get; .section .gcc_except_table, \\\"a\\\", @progbits; .Ltable: .byte 0xff, 0xff, 1;\"
+                \".uleb128 .Lend - .Lbegin; .Lbegin: .uleb128 .Lfirst - get; .uleb128 .Llast - .Lfirst;\"
+                \".uleb128 .Lpad - get; .uleb128 0; .Lend: .text\");
+        void _start(void) { long it = 39; if (input) it = get(); KERNEL(it); leave(); }";
+    exactly(source, &[39, 60, 135]);
+}
+
+#[test]
+fn a_number_is_found_if_the_address_of_its_wrapper_is_passed_on_the_stack_or_jumped_to_by_a_return() {
+    let source = "
+        APART long raw(long number) { return KERNEL(number); }
+        APART void seven(long a, long b, long c, long d, long e, long f, long (*g)(long), long h) { g(135); g(a + h); }
+        void _start(void) { raw(39); seven(1, 2, 3, 4, 5, 6, raw, 54); raw(60); }";
+    each(source, |found, calls| assert!(!found.is_complete() || calls.contains(&135), "{calls:?}"));
+    let source = "
+        __attribute__((noinline, noclone, indirect_branch(\"thunk\"))) void through(void) {
+            long (*it)(long) = raw; __asm__ volatile(\"\" : \"+r\"(it)); it(135); it(39); }
+        void _start(void) { through(); raw(60); }";
+    let raw = "__asm__(\".cfi_sections .eh_frame\"); APART long raw(long number) { return KERNEL(number); }";
+    let source = format!("{raw}{source}");
+    each(&source, |found, calls| assert!(!found.is_complete() || calls.contains(&135), "{calls:?}"));
 }

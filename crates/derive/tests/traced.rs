@@ -10,12 +10,16 @@ use std::fs;
 use std::path::Path;
 use std::process::Command;
 
+use derive::{Derived, Request};
 use machine::{Machine, compile, derived, names, run};
 use strace::{Event, Reader};
-use syscalls::Architecture;
+use syscalls::{Architecture, Syscall};
+
+/// A call and what is known of its arguments.
+type Made = (String, Vec<(u64, u64)>);
 
 /// The calls that a program makes, without the execve that starts it: the runtime makes that one.
-fn traced(folder: &Path, program: &[&str]) -> BTreeSet<String> {
+fn traced(folder: &Path, program: &[&str]) -> BTreeSet<Made> {
     let log = folder.join("log");
     let mut strace = Command::new("strace");
     strace.args(["-f", "-qq", "-o"]).arg(&log).args(program).env_clear().env("PATH", "/usr/bin:/bin");
@@ -26,20 +30,35 @@ fn traced(folder: &Path, program: &[&str]) -> BTreeSet<String> {
     let mut found = BTreeSet::new();
     for line in text.split(|byte| *byte == b'\n').skip(1) {
         if let Event::Call(call) = reader.line(line) {
-            found.insert(call.name.to_owned());
+            let arguments = call.arguments().iter().map(|it| (it.value, it.known)).collect();
+            found.insert((call.name.to_owned(), arguments));
         }
     }
     assert!(!found.is_empty(), "{program:?}: {output:?}");
     found
 }
 
+/// Whether an argument of a call was derived to have certain values, and has none of them.
+fn is_contradicted(found: &Derived, (name, made): &Made) -> bool {
+    let number = Syscall::from_name(name).and_then(|it| it.number(Architecture::X86_64));
+    let call = found.calls.iter().find(|it| Some(it.number) == number);
+    call.into_iter().flat_map(|it| &it.arguments).filter(|it| it.is_bounded()).any(|it| {
+        let (value, known) = made[usize::from(it.index)];
+        let known = known as u32;
+        it.values.iter().all(|one| one.value & known != value as u32 & known)
+    })
+}
+
 /// Traces a program and compares.
 fn all_are_derived(folder: &Path, program: &[&str]) {
-    let found = derived(&Machine::default(), program[0]);
+    let request = Request { program: program[0].to_owned(), examine_arguments: true, ..Request::default() };
+    let found = derive::derive(&Machine::default(), &request).unwrap();
     let allowed = names(&found);
     let made = traced(folder, program);
-    let missing: Vec<_> = made.iter().filter(|name| !allowed.contains(name.as_str())).collect();
+    let missing: Vec<_> = made.iter().filter(|(name, _)| !allowed.contains(name.as_str())).collect();
     assert!(missing.is_empty(), "{program:?} makes calls that were not derived: {missing:?}");
+    let contradicted: Vec<_> = made.iter().filter(|call| is_contradicted(&found, call)).collect();
+    assert!(contradicted.is_empty(), "{program:?} makes calls with other arguments: {contradicted:x?}");
     let of_an_image = derived(&Machine::like_an_image(), program[0]);
     let open: Vec<_> =
         of_an_image.findings.iter().filter(|it| it.is_open()).map(ToString::to_string).collect();
@@ -230,4 +249,50 @@ fn everything_that_programs_of_debian_do_is_derived() {
             all_are_derived(folder.path(), program);
         }
     }
+}
+
+#[test]
+fn no_argument_that_was_derived_is_contradicted_where_it_is_known() {
+    let source = r#"
+        #define _GNU_SOURCE
+        #include <fcntl.h>
+        #include <sys/ioctl.h>
+        #include <sys/personality.h>
+        #include <sys/prctl.h>
+        #include <sys/socket.h>
+        #include <unistd.h>
+        int main(int count, char **all) {
+            int pair[2];
+            socket(count > 1 ? AF_INET : AF_INET6, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+            socket(AF_UNIX, count > 2 ? SOCK_STREAM : SOCK_STREAM | SOCK_NONBLOCK, 0);
+            socketpair(AF_UNIX, SOCK_SEQPACKET, 0, pair);
+            ioctl(0, FIONREAD, pair);
+            ioctl(0, TIOCGPTN, pair);
+            prctl(PR_SET_NAME, "name");
+            personality(0xffffffff);
+            return fcntl(pair[0], F_SETFL, O_NONBLOCK) < 0;
+        }"#;
+    let folder = tempfile::tempdir().unwrap();
+    for (name, options) in [("dynamic", &["-O2"][..]), ("static", &["-O2", "-static", "-s"])] {
+        let program = compile(folder.path(), name, source, options);
+        all_are_derived(folder.path(), &[&program]);
+        all_are_derived(folder.path(), &[&program, "one", "two"]);
+    }
+    let request = Request {
+        program: folder.path().join("static").to_str().unwrap().to_owned(),
+        examine_arguments: true,
+        ..Request::default()
+    };
+    let found = derive::derive(&Machine::like_an_image(), &request).unwrap();
+    let bounded = |number: u32, index: u8| {
+        let call = found.calls.iter().find(|it| it.number == number).unwrap();
+        let argument = call.arguments.iter().find(|it| it.index == index).unwrap();
+        argument.is_bounded().then(|| argument.values.iter().map(|it| it.value).collect::<Vec<_>>())
+    };
+    assert_eq!(bounded(41, 0), Some(vec![1, 2, 10]));
+    assert_eq!(bounded(41, 1), Some(vec![1, 0x801, 0x80002]));
+    assert_eq!(bounded(53, 0), Some(vec![1]));
+    assert_eq!(bounded(157, 0), Some(vec![15]));
+    assert_eq!(bounded(135, 0), Some(vec![u32::MAX]));
+    assert!(bounded(16, 1).unwrap().contains(&0x541b));
 }

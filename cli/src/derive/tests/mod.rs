@@ -5,6 +5,7 @@ use serde_json::{Value, json};
 
 use super::{DeriveArgs, DeriveCommandError, DerivedText, Place};
 
+mod arguments;
 mod images;
 mod overrides;
 

@@ -5,12 +5,20 @@ use profile::Profile;
 use super::{DeriveCommandError, DerivedText, TWO, args, derive, root};
 
 fn with(overrides: &str, more: &[&str]) -> Result<DerivedText, DeriveCommandError> {
+    compared(overrides, more, None)
+}
+
+fn compared(
+    overrides: &str,
+    more: &[&str],
+    checked: Option<&Profile>,
+) -> Result<DerivedText, DeriveCommandError> {
     let root = root(TWO);
     let path = root.path().join("overrides.yaml");
     std::fs::write(&path, overrides).unwrap();
     let fixed =
         [root.path().to_str().unwrap(), "--program", "/bin/Some_Program", "--runtime", "none", "-o", "json"];
-    derive(&args(&[&fixed[..], &["--overrides", path.to_str().unwrap()], more].concat()), None)
+    derive(&args(&[&fixed[..], &["--overrides", path.to_str().unwrap()], more].concat()), checked)
 }
 
 fn permitted(found: &DerivedText) -> Vec<String> {
@@ -109,4 +117,25 @@ fn an_override_that_is_wrong_is_an_error_that_names_the_field() {
         assert!(error.to_string().contains(message), "{text}: {error}");
         assert!(matches!(error.reason(), "Override" | "Overrides"), "{}", error.reason());
     }
+}
+
+#[test]
+fn a_profile_is_compared_with_what_is_derived_with_the_overrides() {
+    let overrides = "allow:\n  - {names: [ptrace], reason: crash handler}\n  \
+                     - {names: [socket], reason: x, args: [{index: 0, value: 1, op: SCMP_CMP_EQ}]}\n\
+                     deny:\n  - {names: [getpid], reason: not ours}\n";
+    let derived = with(overrides, &[]).unwrap();
+    let equal = Profile::from_slice(derived.text.as_bytes()).unwrap();
+    let found = compared(overrides, &[], Some(&equal)).unwrap();
+    assert!(found.success, "{}", found.text);
+    let other = serde_json::json!({ "defaultAction": "SCMP_ACT_ERRNO", "syscalls": [
+        { "names": ["getpid", "socket", "bpf"], "action": "SCMP_ACT_ALLOW" },
+    ] });
+    let found = compared(overrides, &[], Some(&Profile::from_value(&other).unwrap())).unwrap();
+    assert_eq!(
+        found.text,
+        "reached and refused (1): exit\npermitted by the overrides and refused (1): ptrace\npermitted and not reached (1): bpf\n\
+         permitted and refused by the overrides (1): getpid\npermitted for more arguments than it has to be (1): socket\n"
+    );
+    assert!(!found.success);
 }

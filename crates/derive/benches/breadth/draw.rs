@@ -14,6 +14,10 @@ use crate::store::Store;
 
 const SEED: &str = "300 programs of Debian 12";
 const COUNT: usize = 300;
+const NETWORK_SEED: &str = "50 network programs of Debian 12";
+const NETWORK_COUNT: usize = 50;
+/// Sections of network programs.
+const NETWORK: &[&str] = &["net", "httpd", "mail", "comm", "news"];
 /// Where programs are.
 const FOLDERS: &[&str] = &["usr/bin", "usr/sbin", "bin", "sbin"];
 /// Sections of libraries, modules of interpreters, data, and texts.
@@ -59,12 +63,21 @@ pub(crate) struct Drawn {
 
 /// The programs that were drawn.
 pub(crate) fn programs() -> Vec<Drawn> {
+    listed(include_str!("programs.txt"))
+}
+
+/// The network programs that were drawn.
+pub(crate) fn network() -> Vec<Drawn> {
+    listed(include_str!("network.txt"))
+}
+
+fn listed(text: &str) -> Vec<Drawn> {
     let line = |line: &str| {
         let mut words = line.split(' ').map(str::to_owned);
         let mut next = || words.next().expect("PACKAGE VERSION PROGRAM");
         Drawn { package: next(), version: next(), program: next() }
     };
-    include_str!("programs.txt").lines().map(line).collect()
+    text.lines().map(line).collect()
 }
 
 /// The packages that the figures in `docs/derive.md` are of, as `NAME VERSION`.
@@ -74,31 +87,50 @@ pub(crate) fn packages() -> BTreeSet<&'static str> {
 
 /// Draws the programs and writes their list.
 pub(crate) fn draw() {
+    draw_to("programs.txt", SEED, COUNT, &|_| true, &|_| true);
+}
+
+/// Draws the network programs, which make sockets themselves, and writes their list.
+pub(crate) fn draw_network() {
+    let is_network = |it: &Package| NETWORK.contains(&it.section.as_str());
+    let makes_sockets = |path: &Path| fs::read(path).unwrap().windows(8).any(|it| it == b"\0socket\0");
+    draw_to("network.txt", NETWORK_SEED, NETWORK_COUNT, &is_network, &makes_sockets);
+}
+
+/// Draws from the packages and programs that are wanted.
+fn draw_to(
+    list: &str,
+    seed: &str,
+    count: usize,
+    is_wanted: &dyn Fn(&Package) -> bool,
+    has: &dyn Fn(&Path) -> bool,
+) {
     let (index, store) = (Index::of_this_machine(), Store::new());
-    let mut order: Vec<_> = index.packages.values().filter(|it| may_have_programs(it)).collect();
-    order.sort_by_key(|it| hash(&it.name));
+    let mut order: Vec<_> =
+        index.packages.values().filter(|it| may_have_programs(it) && is_wanted(it)).collect();
+    order.sort_by_key(|it| hash(seed, &it.name));
     eprintln!("{} packages may have programs", order.len());
     let (mut programs, mut drawn, mut empty) = (String::new(), 0, 0);
     for some in order.chunks(50) {
         store.fill(some.iter().copied());
         for package in some {
-            let Some(program) = program(&store.place(package)) else {
+            let Some(program) = program(&store.place(package), seed, has) else {
                 empty += 1;
                 _ = fs::remove_dir_all(store.place(package));
                 continue;
             };
             writeln!(programs, "{} {} {program}", package.name, package.version).unwrap();
             drawn += 1;
-            if drawn == COUNT {
+            if drawn == count {
                 break;
             }
         }
-        if drawn == COUNT {
+        if drawn == count {
             break;
         }
     }
     eprintln!("{empty} packages had no program");
-    write_list("programs.txt", &programs);
+    write_list(list, &programs);
 }
 
 /// Writes the list of the packages that the programs are measured with.
@@ -122,7 +154,7 @@ fn may_have_programs(package: &Package) -> bool {
 }
 
 /// One of the programs in an unpacked package.
-fn program(place: &Path) -> Option<String> {
+fn program(place: &Path, seed: &str, has: &dyn Fn(&Path) -> bool) -> Option<String> {
     let mut found = Vec::new();
     for folder in FOLDERS {
         for entry in fs::read_dir(place.join(folder)).into_iter().flatten() {
@@ -132,12 +164,13 @@ fn program(place: &Path) -> Option<String> {
             if is_file
                 && entry.metadata().unwrap().permissions().mode() & 0o111 != 0
                 && is_program(&entry.path())
+                && has(&entry.path())
             {
                 found.push(format!("/{folder}/{}", entry.file_name().to_str()?));
             }
         }
     }
-    found.into_iter().min_by_key(|it| hash(it))
+    found.into_iter().min_by_key(|it| hash(seed, it))
 }
 
 /// Whether it is an ELF file for x86_64 that runs: `ET_EXEC` or `ET_DYN`.
@@ -147,9 +180,9 @@ fn is_program(path: &Path) -> bool {
 }
 
 /// FNV-1a, whose bits are then mixed as in splitmix64.
-fn hash(name: &str) -> u64 {
+fn hash(seed: &str, name: &str) -> u64 {
     let mut hash = 0xcbf2_9ce4_8422_2325_u64;
-    for byte in SEED.bytes().chain([0]).chain(name.bytes()) {
+    for byte in seed.bytes().chain([0]).chain(name.bytes()) {
         hash = (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3);
     }
     hash = (hash ^ (hash >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);

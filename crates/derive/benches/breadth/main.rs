@@ -13,9 +13,12 @@
 //!   `packages.txt`, the versions of all packages that they are measured with.
 //! - `room`: the root of one program, which runs there under strace.
 //! - `summary`: the figures of all.
+//! - `network`: 50 network programs, and which families of sockets they make.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "this program is a measurement")]
 
+#[path = "../servers/arguments.rs"]
+mod arguments;
 mod draw;
 mod index;
 #[allow(dead_code, reason = "each test is a crate of its own and takes what it needs")]
@@ -25,6 +28,7 @@ mod machine;
 mod measure;
 #[path = "../servers/namespaces.rs"]
 mod namespaces;
+mod network;
 mod room;
 mod store;
 mod summary;
@@ -55,6 +59,10 @@ fn main() -> ExitCode {
             draw::draw();
             ExitCode::SUCCESS
         }
+        Some("--draw-network") => {
+            draw::draw_network();
+            ExitCode::SUCCESS
+        }
         Some("--list-packages") => {
             draw::list_packages();
             ExitCode::SUCCESS
@@ -74,7 +82,14 @@ fn outside(names: &[String]) -> ExitCode {
 
 /// The programs that were drawn, or those of some packages.
 fn chosen(names: &[String]) -> Vec<Drawn> {
+    if is_network(names) {
+        return draw::network();
+    }
     draw::programs().into_iter().filter(|it| names.is_empty() || names.contains(&it.package)).collect()
+}
+
+fn is_network(names: &[String]) -> bool {
+    names.first().is_some_and(|it| it == "--network")
 }
 
 /// What was measured of a program.
@@ -131,6 +146,9 @@ impl Row {
 }
 
 fn inside(names: &[String]) -> ExitCode {
+    if is_network(names) {
+        return network::measure();
+    }
     namespaces::bring_loopback_up();
     let (index, store) = (Index::of_this_machine(), Store::new());
     let mut rows = Vec::new();

@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 use strace::{Event, Reader};
 use syscalls::Architecture;
 
+use crate::arguments::{Made, made};
 use crate::machine::run;
 
 /// How a program is started: each of these ends soon, or is ended.
@@ -30,6 +31,8 @@ const LINKS: &[(&str, &str)] = &[
 pub(crate) struct Traced {
     /// The calls that it has made by itself.
     pub(crate) calls: BTreeSet<String>,
+    /// The same with arguments.
+    pub(crate) made: BTreeSet<Made>,
     /// The libraries that it has opened, as paths in the root.
     pub(crate) libraries: BTreeSet<String>,
 }
@@ -139,6 +142,7 @@ impl Traced {
                 && !is_other
             {
                 self.calls.insert(call.name.to_owned());
+                self.made.insert(made(&call));
                 let path = text.split('"').nth(1).filter(|it| it.contains(".so") && !it.starts_with("/etc/"));
                 if call.name == "openat" && !text.contains(" = -1 ") {
                     self.libraries.extend(path.map(str::to_owned));

@@ -13,6 +13,7 @@ use std::time::{Duration, Instant};
 use strace::{Event, Reader};
 use syscalls::Architecture;
 
+use crate::arguments::{Made, made};
 use crate::client::connection;
 use crate::machine::run;
 
@@ -254,8 +255,8 @@ impl Lab {
         strace
     }
 
-    /// All calls that programs have made, without the execve that started them: the runtime makes that one.
-    pub(crate) fn end(mut self) -> BTreeSet<String> {
+    /// All calls that programs have made, with their arguments, without the execve that started them: the runtime makes that one.
+    pub(crate) fn end(mut self) -> BTreeSet<Made> {
         self.cache_no_names();
         let mut found = BTreeSet::new();
         for index in 1..=self.count {
@@ -265,7 +266,7 @@ impl Lab {
                 let Event::Call(call) = reader.line(line) else { continue };
                 // Of a process that is killed at this moment, strace shows an error as the number.
                 if started == STARTS && !call.name.starts_with("syscall_0x") {
-                    found.insert(call.name.to_owned());
+                    found.insert(made(&call));
                 } else if started < STARTS && call.name == "execve" {
                     started += 1;
                 }

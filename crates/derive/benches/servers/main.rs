@@ -2,16 +2,19 @@
 //!
 //! `make bench-derive` runs it. Each server runs in a copy of the unpacked packages, in namespaces of its own in which only
 //! loopback exists, with a load and with what training usually misses: reloads, rotated logs, changed settings, purged
-//! caches, and ends after an error. A call that was made and not derived fails the run.
+//! caches, and ends after an error. A call that was made and not derived fails the run,
+//! and so does one with other arguments than those that are known.
 //!
 //! - `lab`: the copy of the packages, and programs that run in it under strace.
 //! - `client`: the requests that the servers get.
 //! - one file a server: what it is configured with and asked for.
 //! - `measure`: what is derived, in a process of its own, with its time and its memory.
+//! - `arguments`: what programs pass to calls, beside what is known of it.
 //! - `namespaces`: where all of it runs.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "this program is a measurement")]
 
+mod arguments;
 mod client;
 mod haproxy;
 mod lab;
@@ -34,7 +37,10 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
 
+use arguments::{Made, compares};
+use derive::Request;
 use lab::Lab;
+use machine::Machine;
 use measure::Measured;
 
 /// A server, and how it is measured.
@@ -136,7 +142,8 @@ fn inside(packages: &Path, names: &[String]) -> ExitCode {
         let folder = tempfile::tempdir().unwrap();
         let mut lab = Lab::new(folder.path(), packages, server.program);
         (server.load)(&mut lab);
-        let traced = lab.end();
+        let made = lab.end();
+        let traced: BTreeSet<_> = made.iter().map(|(name, _)| name.clone()).collect();
         eprintln!("{}: {} calls traced; deriving", server.name, traced.len());
         let measured = Measured::of(packages, server.program, server.modules);
         assert!(measured.refused.is_none(), "{}: {:?}", server.name, measured.refused);
@@ -145,7 +152,8 @@ fn inside(packages: &Path, names: &[String]) -> ExitCode {
         if version != server.version {
             eprintln!("{}: its figures in docs/derive.md are stale: {}", server.name, server.version);
         }
-        let row = Row { name: server.name, version: version.to_owned(), traced, measured };
+        let contradicted = contradicted(packages, server, &made);
+        let row = Row { name: server.name, version: version.to_owned(), traced, measured, contradicted };
         row.explain();
         rows.push(row);
     }
@@ -158,6 +166,27 @@ struct Row {
     version: String,
     traced: BTreeSet<String>,
     measured: Measured,
+    /// The calls with other arguments than those that are known.
+    contradicted: usize,
+}
+
+/// The number of calls with other arguments than those that are known.
+fn contradicted(packages: &Path, server: &Server, made: &BTreeSet<Made>) -> usize {
+    let files = Machine { root: packages.to_owned(), ..Machine::like_an_image() };
+    let modules = server.modules.iter().map(|it| (*it).to_owned()).collect();
+    let program = server.program.to_owned();
+    let request = Request { program, modules, examine_arguments: true, ..Request::default() };
+    let found = derive::derive(&files, &request).unwrap();
+    let compared: Vec<_> = made.iter().filter_map(|it| Some((it, compares(&found, it)?))).collect();
+    let wrong: Vec<_> = compared.iter().filter(|(_, agrees)| !agrees).collect();
+    eprintln!("{}: {} calls with known arguments, contradicted: {wrong:x?}", server.name, compared.len());
+    for call in &found.calls {
+        for it in call.arguments.iter().filter(|it| it.is_bounded()) {
+            let values: Vec<_> = it.values.iter().map(|it| format!("{:#x}", it.value)).collect();
+            eprintln!("{}: argument {} of call {}: {}", server.name, it.index, call.number, values.join(" "));
+        }
+    }
+    wrong.len()
 }
 
 impl Row {
@@ -201,6 +230,7 @@ fn print_table(rows: &[Row]) -> ExitCode {
     }
     let mean = rows.iter().map(Row::f1).sum::<f64>() / rows.len() as f64;
     println!("\nMean F1 {mean:.3} (to be reached: {F1}).");
-    let is_whole = rows.iter().all(|it| it.missed().is_empty() && it.measured.open.is_empty());
+    let is_right = |it: &Row| it.missed().is_empty() && it.measured.open.is_empty() && it.contradicted == 0;
+    let is_whole = rows.iter().all(is_right);
     if is_whole { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }

@@ -66,6 +66,7 @@ pub(crate) struct Elf {
     pub(crate) symbols: Symbols,
     /// Those for debuggers, if the file has not been stripped. Only defined functions.
     pub(crate) names: Symbols,
+    /// Those that were not yet applied.
     pub(crate) relocations: Vec<Relocation>,
     /// By address, without overlaps.
     pub(crate) unwound: Vec<Unwound>,

@@ -2,15 +2,15 @@
 
 use std::rc::Rc;
 
-use iced_x86::{FlowControl, Register};
+use iced_x86::{FlowControl, Instruction, Register};
 
-use super::escape::calls_of_register;
 use super::flow::Flow;
 use super::place::{Place, innermost, replace_innermost};
 use super::pointers::stack_address;
-use super::solver::{Next, Open, Solver, State, Values};
+use super::solver::{Next, Open, Site, Solver, State, Values};
 use super::why::Why;
 use crate::functions::FunctionId;
+use crate::reach::is_call;
 
 impl Solver<'_> {
     /// At the start of a function: whoever calls it.
@@ -19,6 +19,7 @@ impl Solver<'_> {
         flow: &Rc<Flow>,
         state: &State,
         values: &mut Values,
+        sites: &mut Vec<Site>,
         next: &mut Vec<Next>,
     ) {
         let (from, index) = (state.function, state.index as usize);
@@ -30,17 +31,18 @@ impl Solver<'_> {
         let reach = self.reach;
         for taken in reach.taken_at(target) {
             let through = taken.from.and_then(|by| Some((by, self.flow(by)?)));
-            let through = through.and_then(|(by, flow)| Some((by, calls_of_register(&flow, taken.at)?)));
-            if through.is_none() && self.is_own_data(taken) {
-                for (by, call, is_call) in self.calls_through(taken.at) {
-                    self.caller(state, (by, call, is_call), values, next);
-                }
+            let through = through.filter(|(_, flow)| flow.is_certain || !self.is_strict);
+            let through =
+                through.and_then(|(by, flow)| Some((by, self.calls_of_register(&flow, taken.at)?, flow)));
+            if through.is_none() && !self.is_strict && self.is_own_data(taken) {
+                let calls = self.calls_through(taken.at);
+                sites.extend(calls.into_iter().map(|it| (it.from, it.at, it.is_call)));
                 continue;
             }
             match through {
-                Some((by, calls)) => {
+                Some((by, calls, flow)) => {
                     for (call, is_call) in calls {
-                        self.caller(state, (by, call, is_call), values, next);
+                        self.caller(state, &flow, (by, call, is_call), values, next);
                     }
                 }
                 None => values.open.push(Open {
@@ -50,13 +52,10 @@ impl Solver<'_> {
                 }),
             }
         }
-        for call in reach.calls_to(target) {
-            let Some(index) = self.flow(call.from).and_then(|flow| flow.index(call.at)) else {
-                values.open.push(Open { at: call.at, from: call.from, why: Why::Unclear });
-                continue;
-            };
-            self.caller(state, (call.from, index, call.is_call), values, next);
+        if self.may_be_looked_up(target) {
+            values.open.push(Open { at: target, from, why: Why::IndirectCall });
         }
+        sites.extend(reach.calls_to(target).iter().map(|it| (it.from, it.at, it.is_call)));
         // An exception leads there from many places.
         let is_lost = reach.landing.binary_search(&target).is_ok();
         if is_lost {
@@ -64,18 +63,32 @@ impl Solver<'_> {
         }
     }
 
-    /// What a place at the start of a function is where it is called.
-    pub(super) fn caller(
+    /// What a place at the start of a function is where an instruction calls it.
+    pub(super) fn call_site(
         &mut self,
         state: &State,
+        (from, at, is_call): Site,
+        values: &mut Values,
+        next: &mut Vec<Next>,
+    ) {
+        match self.flow(from).and_then(|flow| Some((flow.index(at)?, flow))) {
+            Some((index, flow)) => self.caller(state, &flow, (from, index, is_call), values, next),
+            None => values.open.push(Open { at, from, why: Why::Unclear }),
+        }
+    }
+
+    /// What a place at the start of a function is where it is called.
+    fn caller(
+        &mut self,
+        state: &State,
+        flow: &Rc<Flow>,
         (from, index, is_call): (FunctionId, usize, bool),
         values: &mut Values,
         next: &mut Vec<Next>,
     ) {
-        let Some(flow) = self.flow(from) else { return };
         let at = flow.code[index].ip();
         // One that goes on to the next function without a jump has an effect of its own.
-        if flow.code[index].flow_control() == FlowControl::Next {
+        if goes_on(&flow.code[index]) {
             if matches!(state.place.root(), Place::Stack(_)) {
                 values.open.push(Open { at, from, why: Why::Memory });
                 return;
@@ -85,7 +98,7 @@ impl Solver<'_> {
             return;
         }
         let stack = flow.stack(index).map(|it| if is_call { it - 8 } else { it });
-        let place = translated(&state.place, stack, is_call).map(|place| self.on_stack(&flow, index, place));
+        let place = translated(&state.place, stack, is_call).map(|place| self.on_stack(flow, index, place));
         let Some(place) = place else {
             values.open.push(Open { at, from, why: Why::Memory });
             return;
@@ -115,15 +128,20 @@ impl Solver<'_> {
     ) {
         let (at, from) = (flow.code[index].ip(), state.function);
         let unknown = Open { at, from, why: Why::Returned };
-        let Some((called, flow)) = self.called(from, at).and_then(|id| Some((id, self.flow(id)?))) else {
+        let Some((called, flow)) = self.called(&flow.code[index]).and_then(|id| Some((id, self.flow(id)?)))
+        else {
             values.open.push(unknown);
             return;
         };
-        // Where it goes on to another function, that one returns.
-        let leaves = self.reach.leaves(called);
+        // Where it goes on to another function, that one returns. An exception may lead to another part of it.
+        let leaves = self.reach.leaves(called) || flow.is_odd || self.returns_elsewhere(called, &flow);
         let returns = flow.code.iter().enumerate();
         let returns: Vec<_> = returns.filter(|(_, it)| it.flow_control() == FlowControl::Return).collect();
+        // Of one that has its own return address, as of `setjmp`, it is not known how often it returns, and with what.
+        let is_known = |(index, _): &(usize, &Instruction)| flow.stack(*index) == Some(0);
+        let is_odd = self.is_strict && (!returns.iter().all(is_known) || flow.has_own_return_address());
         if leaves
+            || is_odd
             || returns.is_empty()
             || flow.code.iter().any(|it| it.flow_control() == FlowControl::IndirectBranch)
         {
@@ -135,6 +153,15 @@ impl Solver<'_> {
             let state = State { function: called, index: index as u32, place, mask: state.mask };
             next.push((state, Some((from, at))));
         }
+    }
+}
+
+/// Whether an instruction only goes on to the next one. For the decoder, one that calls the kernel is a call.
+pub(super) fn goes_on(it: &Instruction) -> bool {
+    match it.flow_control() {
+        FlowControl::Next | FlowControl::Interrupt => true,
+        FlowControl::Call => !is_call(it),
+        _ => false,
     }
 }
 

@@ -5,49 +5,86 @@ use std::collections::BTreeSet;
 
 use iced_x86::{FlowControl, InstructionInfoFactory, Mnemonic, OpAccess, OpKind, Register};
 
+use super::callers::goes_on;
 use super::flow::Flow;
 use super::place::Place;
+use super::solver::Solver;
 use super::step::memory;
+use crate::branch::{falls_through, near_target};
 use crate::limits;
+use crate::reach::is_call;
 
-/// The calls through the register into which the instruction at this address loads, each with whether it pushes a return
-/// address; `None` if the address gets anywhere else.
-pub(super) fn calls_of_register(flow: &Flow, at: u64) -> Option<Vec<(usize, bool)>> {
-    let start = flow.index(at)?;
-    let load = &flow.code[start];
-    if load.op_count() == 0 || load.op0_kind() != OpKind::Register {
-        return None;
-    }
-    let mut info = InstructionInfoFactory::new();
-    let mut found = BTreeSet::new();
-    let mut seen = BTreeSet::new();
-    let mut open = vec![(start, Place::Register(load.op0_register().full_register()))];
-    while let Some((index, place)) = open.pop() {
-        if seen.len() > limits::STEPS {
+impl Solver<'_> {
+    /// The calls through the register into which the instruction at this address loads, each with whether it pushes a return
+    /// address; `None` if the address gets anywhere else.
+    pub(super) fn calls_of_register(&mut self, flow: &Flow, at: u64) -> Option<Vec<(usize, bool)>> {
+        let start = flow.index(at)?;
+        let load = &flow.code[start];
+        if load.op_count() == 0 || load.op0_kind() != OpKind::Register {
             return None;
         }
-        for next in flow.after(index) {
-            if !seen.insert((next, place.clone())) {
-                continue;
+        let mut info = InstructionInfoFactory::new();
+        let mut found = BTreeSet::new();
+        let mut seen = BTreeSet::new();
+        let mut open = vec![(start, Place::Register(load.op0_register().full_register()))];
+        while let Some((index, place)) = open.pop() {
+            if seen.len() > limits::STEPS {
+                return None;
             }
-            match forward(flow, next, &place, &mut info)? {
-                Forward::Stays => open.push((next, place.clone())),
-                Forward::Gone => {}
-                Forward::AlsoIn(other) => {
-                    open.push((next, place.clone()));
-                    open.push((next, other));
+            let is_call = is_call(&flow.code[index]);
+            let mut after = flow.after(index);
+            // The address goes along to where this jumps, or to the function that follows.
+            let is_at_end = is_call && after.is_empty();
+            if leaves(flow, index) || is_at_end && self.is_strict && !self.is_last_call(flow, index) {
+                return None;
+            }
+            match (&flow.pads, &place) {
+                _ if !is_call => {}
+                (Some(pads), _) if pads.is_empty() => {}
+                // An exception leads there, with the registers that functions keep.
+                (Some(pads), Place::Register(_)) => after.extend(pads),
+                _ => return None,
+            }
+            for next in after {
+                if !seen.insert((next, place.clone())) {
+                    continue;
                 }
-                Forward::Called { stays } => {
-                    found.insert((next, true));
-                    if stays {
+                // A function that jumps to what a register has.
+                let called = self.called(&flow.code[next]).filter(|_| matches!(place, Place::Register(_)));
+                if called.and_then(|it| self.flow(it)).is_some_and(|it| it.is_odd) {
+                    return None;
+                }
+                match forward(flow, next, &place, &mut info)? {
+                    Forward::Stays => open.push((next, place.clone())),
+                    Forward::Gone => {}
+                    Forward::AlsoIn(other) => {
                         open.push((next, place.clone()));
+                        open.push((next, other));
                     }
+                    Forward::Called { stays } => {
+                        found.insert((next, true));
+                        if stays {
+                            open.push((next, place.clone()));
+                        }
+                    }
+                    Forward::JumpedTo => _ = found.insert((next, false)),
                 }
-                Forward::JumpedTo => _ = found.insert((next, false)),
             }
         }
+        Some(found.into_iter().collect())
     }
-    Some(found.into_iter().collect())
+}
+
+/// Whether an instruction goes on outside of the function without a call.
+fn leaves(flow: &Flow, index: usize) -> bool {
+    let it = &flow.code[index];
+    let is_next = || flow.code.get(index + 1).is_some_and(|next| next.ip() == it.next_ip());
+    match it.flow_control() {
+        FlowControl::UnconditionalBranch | FlowControl::ConditionalBranch => {
+            near_target(it).is_none_or(|target| flow.landed(target).is_none())
+        }
+        _ => goes_on(it) && falls_through(it) && !is_next(),
+    }
 }
 
 enum Forward {
@@ -72,20 +109,37 @@ fn forward(flow: &Flow, index: usize, place: &Place, info: &mut InstructionInfoF
         _ => false,
     };
     match it.flow_control() {
-        FlowControl::IndirectCall if reads(0) => return Some(Forward::Called { stays: survives }),
+        FlowControl::IndirectCall if reads(0) => {
+            return Some(Forward::Called { stays: survives });
+        }
         FlowControl::IndirectBranch if reads(0) => return Some(Forward::JumpedTo),
+        FlowControl::Call if !is_call(it) => {
+            return match place {
+                Place::Register(Register::RAX | Register::RCX | Register::R11) => Some(Forward::Gone),
+                Place::Register(register) if !is_restored(*register) => None,
+                _ => Some(Forward::Stays),
+            };
+        }
         FlowControl::Call | FlowControl::IndirectCall => {
             return match place {
-                Place::Register(register) if is_argument(*register) => None,
+                // It is an argument, on the stack too, or the called code jumps to what a register has.
+                Place::Register(register) if !is_restored(*register) => None,
+                Place::Stack(at) if flow.stack(index).is_none_or(|bottom| bottom <= *at) => None,
                 _ if survives => Some(Forward::Stays),
                 _ => Some(Forward::Gone),
             };
         }
         FlowControl::Return => {
             let is_result = matches!(place, Place::Register(Register::RAX | Register::RDX));
-            return if is_result { None } else { Some(Forward::Gone) };
+            // To a place that was written to the stack it jumps.
+            let is_target = match place {
+                Place::Stack(at) => flow.stack(index).is_none_or(|top| top == *at),
+                _ => false,
+            };
+            return if is_result || is_target { None } else { Some(Forward::Gone) };
         }
-        FlowControl::Exception | FlowControl::Interrupt => return Some(Forward::Gone),
+        FlowControl::Interrupt => return Some(Forward::Stays),
+        FlowControl::Exception => return Some(Forward::Gone),
         FlowControl::Next | FlowControl::ConditionalBranch | FlowControl::UnconditionalBranch => {}
         _ => return None,
     }
@@ -130,9 +184,4 @@ fn forward(flow: &Flow, index: usize, place: &Place, info: &mut InstructionInfoF
 fn is_restored(register: Register) -> bool {
     use Register::{R12, R13, R14, R15, RBP, RBX};
     matches!(register, RBX | RBP | R12 | R13 | R14 | R15)
-}
-
-fn is_argument(register: Register) -> bool {
-    use Register::{R8, R9, RCX, RDI, RDX, RSI};
-    matches!(register, RDI | RSI | RDX | RCX | R8 | R9)
 }

@@ -4,9 +4,11 @@ use std::collections::BTreeMap;
 
 use iced_x86::{FlowControl, Instruction, Mnemonic, OpKind, Register};
 
-use crate::code::{Code, falls_through, near_target};
+use crate::branch::{falls_through, near_target};
+use crate::code::Code;
 use crate::functions::Function;
 use crate::limits;
+use crate::reach::is_call;
 use crate::space::Space;
 
 /// A function.
@@ -27,6 +29,13 @@ pub(crate) struct Flow {
     addressed: Vec<i64>,
     /// Whether Go's compiler made it, whose functions restore no register.
     pub(crate) is_go: bool,
+    /// Whether all jumps inside the function are known.
+    pub(crate) is_certain: bool,
+    /// Whether it returns to an address that its caller has not pushed: it writes the return address, calls a place inside
+    /// of itself, or does not return from where the stack was at its start.
+    pub(crate) is_odd: bool,
+    /// Where exceptions lead that pass through the function, if that is known and all in the function.
+    pub(crate) pads: Option<Vec<usize>>,
 }
 
 impl Flow {
@@ -41,6 +50,9 @@ impl Flow {
             frame: Vec::new(),
             addressed: Vec::new(),
             is_go: space.get(function.object).elf.go.is_some(),
+            is_certain: code.is_certain && code.open_jumps.is_empty(),
+            is_odd: false,
+            pads: Some(Vec::new()),
             code: code.instructions,
         };
         for index in 0..flow.code.len() {
@@ -48,7 +60,7 @@ impl Flow {
             let is_call = matches!(instruction.flow_control(), FlowControl::Call | FlowControl::IndirectCall);
             let target = near_target(instruction).filter(|_| !is_call);
             let tables = code.tables.get(&instruction.ip()).into_iter().flatten().copied();
-            let targets: Vec<_> = target.into_iter().chain(tables).filter_map(|it| flow.index(it)).collect();
+            let targets: Vec<_> = target.into_iter().chain(tables).filter_map(|it| flow.landed(it)).collect();
             for target in &targets {
                 flow.jumps.entry(*target).or_default().push(index);
             }
@@ -59,12 +71,26 @@ impl Flow {
         flow.open = code.open_jumps.iter().filter_map(|it| flow.index(*it)).collect();
         flow.follow_stack(flow.index(function.start)?);
         flow.note_addresses();
+        flow.is_odd = flow.returns_oddly(function);
+        // A jump to another function leaves the stack as it was at the start. One that does not may be to a label.
+        let is_away = |it: &u64| flow.index(*it).is_some_and(|index| flow.stack[index] == Some(0));
+        flow.is_certain &= code.away.iter().all(is_away);
         Some(flow)
     }
 
     /// The instruction at an address.
     pub(crate) fn index(&self, address: u64) -> Option<usize> {
         self.code.binary_search_by_key(&address, Instruction::ip).ok()
+    }
+
+    /// The instruction to which a jump to an address leads. One behind the prefix that locks the bus is the same without it:
+    /// glibc does so where there is one thread.
+    pub(crate) fn landed(&self, address: u64) -> Option<usize> {
+        let without_lock = || {
+            let index = self.index(address.checked_sub(1)?)?;
+            self.code[index].has_lock_prefix().then_some(index)
+        };
+        self.index(address).or_else(without_lock)
     }
 
     /// The address of the instruction at an index, or of what follows the last one.
@@ -78,7 +104,7 @@ impl Flow {
         let mut found: Vec<_> = self.jumps.get(&index).cloned().unwrap_or_default();
         if let Some(last) = index.checked_sub(1) {
             let it = &self.code[last];
-            if falls_through(it) && it.next_ip() == self.address(index) {
+            if goes_to_next(it) && it.next_ip() == self.address(index) {
                 found.push(last);
             }
         }
@@ -92,7 +118,7 @@ impl Flow {
     pub(crate) fn after(&self, index: usize) -> Vec<usize> {
         let mut found = self.targets.get(&index).cloned().unwrap_or_default();
         let (it, next) = (&self.code[index], index + 1);
-        if next < self.code.len() && falls_through(it) && self.code[next].ip() == it.next_ip() {
+        if next < self.code.len() && goes_to_next(it) && self.code[next].ip() == it.next_ip() {
             found.push(next);
         }
         found
@@ -128,6 +154,34 @@ impl Flow {
     /// Whether others may write to a place on the stack.
     pub(crate) fn is_shared(&self, place: i64) -> bool {
         self.addressed.iter().any(|it| *it <= place)
+    }
+
+    fn returns_oddly(&self, function: &Function) -> bool {
+        (0..self.code.len()).any(|index| {
+            let it = &self.code[index];
+            match it.flow_control() {
+                FlowControl::Return => self.stack[index].is_some_and(|it| it != 0),
+                FlowControl::Call if is_call(it) => near_target(it).is_some_and(|target| {
+                    function.is_whole && function.start < target && target < function.end
+                }),
+                _ => {
+                    it.op_count() > 0
+                        && it.op0_kind() == OpKind::Memory
+                        && writes(it)
+                        && self.place(index) == Some(0)
+                }
+            }
+        })
+    }
+
+    /// Whether an instruction reads the address to which the function returns, or has the address of it.
+    pub(crate) fn has_own_return_address(&self) -> bool {
+        (0..self.code.len()).any(|index| {
+            let it = &self.code[index];
+            let is_popped = it.mnemonic() == Mnemonic::Pop && self.stack[index] == Some(0);
+            let has_memory = (0..it.op_count()).any(|operand| it.op_kind(operand) == OpKind::Memory);
+            is_popped || has_memory && self.place(index) == Some(0)
+        })
     }
 
     fn follow_stack(&mut self, start: usize) {
@@ -176,6 +230,20 @@ impl Flow {
         found.dedup();
         self.addressed = found;
     }
+}
+
+/// Whether the instruction after this one can follow it. A handler of the signal that a breakpoint raises returns there.
+fn goes_to_next(it: &Instruction) -> bool {
+    falls_through(it) || it.mnemonic() == Mnemonic::Int3
+}
+
+/// Whether an instruction with memory as its first operand writes to it.
+pub(super) fn writes(it: &Instruction) -> bool {
+    let reads = matches!(
+        it.mnemonic(),
+        Mnemonic::Cmp | Mnemonic::Test | Mnemonic::Push | Mnemonic::Nop | Mnemonic::Bt
+    );
+    !reads && it.flow_control() == FlowControl::Next
 }
 
 /// The stack pointer and the frame pointer after an instruction; `None` if the stack pointer is unknown then.

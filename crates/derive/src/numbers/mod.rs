@@ -17,6 +17,7 @@ mod pointers;
 mod returning;
 mod solver;
 mod step;
+mod strict;
 mod tables;
 mod why;
 

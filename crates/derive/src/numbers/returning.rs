@@ -1,74 +1,70 @@
 //! Whether functions return, and what they leave as it was.
 
-use iced_x86::{FlowControl, Register};
+use iced_x86::{FlowControl, Instruction, Register};
 
 use super::flow::Flow;
 use super::place::Place;
 use super::solver::Solver;
 use super::step::{Step, step};
+use crate::branch::{falls_through, near_target};
 use crate::functions::FunctionId;
+use crate::reach::{called_address, is_call};
 
 impl Solver<'_> {
     /// Whether an instruction is a call of a function that never returns, so that nothing follows it.
-    pub(super) fn is_last_call(&mut self, flow: &Flow, from: FunctionId, index: usize) -> bool {
-        let it = &flow.code[index];
-        if !matches!(it.flow_control(), FlowControl::Call | FlowControl::IndirectCall) {
-            return false;
-        }
-        self.called(from, it.ip()).is_some_and(|called| !self.returns(called, 0))
+    pub(super) fn is_last_call(&mut self, flow: &Flow, index: usize) -> bool {
+        let called = called_address(self.space, &flow.code[index]);
+        called.is_some_and(|called| !self.returns(called, 0))
     }
 
-    /// The function that an instruction of a function calls.
-    pub(super) fn called(&self, from: FunctionId, at: u64) -> Option<FunctionId> {
-        let call = self.reach.call_at(from, at)?;
-        self.reach.functions.known_at(self.space, call.target)
+    /// The function that an instruction calls.
+    pub(super) fn called(&self, it: &Instruction) -> Option<FunctionId> {
+        self.reach.functions.known_at(self.space, called_address(self.space, it)?)
     }
 
     /// Whether a function that calls no other leaves a register as it is. Compilers rely on it inside one file.
     pub(super) fn keeps(&mut self, id: FunctionId, register: Register) -> bool {
         let Some(flow) = self.flow(id) else { return false };
         let place = Place::Register(register);
-        let is_simple = flow.code.iter().all(|it| {
-            let is_kernel = it.code() == iced_x86::Code::Syscall;
-            is_kernel
-                || !matches!(
-                    it.flow_control(),
-                    FlowControl::Call | FlowControl::IndirectCall | FlowControl::IndirectBranch
-                )
-        });
-        is_simple
+        let calls_or_leaves =
+            |it: &Instruction| is_call(it) || it.flow_control() == FlowControl::IndirectBranch;
+        !flow.code.iter().any(calls_or_leaves)
+            && !flow.is_odd
             && !self.reach.leaves(id)
             && (0..flow.code.len()).all(|index| step(&flow, index, &place, &mut self.info) == Step::Same)
     }
 
-    /// Whether a function may return. Where it is not clear, it does.
-    pub(super) fn returns(&mut self, id: FunctionId, depth: usize) -> bool {
+    /// Whether a call of an address may return. Where it is not clear, it does.
+    pub(super) fn returns(&mut self, address: u64, depth: usize) -> bool {
         /// How many functions deep it is looked for.
         const DEEP: usize = 8;
-        if let Some(known) = self.returning.get(&id) {
+        if let Some(known) = self.returning.get(&address) {
             return *known;
         }
         // One that calls itself returns by another way, or not at all.
-        self.returning.insert(id, true);
-        let found = depth >= DEEP || self.reaches_return(id, depth);
+        self.returning.insert(address, true);
+        let found = depth >= DEEP || self.reaches_return(address, depth);
         if depth < DEEP {
-            self.returning.insert(id, found);
+            self.returning.insert(address, found);
         } else {
-            self.returning.remove(&id);
+            self.returning.remove(&address);
         }
         found
     }
 
-    pub(super) fn reaches_return(&mut self, id: FunctionId, depth: usize) -> bool {
-        let function = *self.reach.functions.get(id);
+    fn reaches_return(&mut self, address: u64, depth: usize) -> bool {
+        let Some(id) = self.reach.functions.known_at(self.space, address) else { return true };
         let Some(flow) = self.flow(id) else { return true };
-        let Some(start) = flow.index(function.start) else { return true };
-        // Something else may begin in its middle.
-        let first = self.reach.calls.partition_point(|it| it.target <= function.start);
-        if function.is_whole && self.reach.calls.get(first).is_some_and(|it| it.target < function.end) {
-            return true;
-        }
+        let Some(start) = flow.index(address) else { return true };
         let (mut open, mut seen) = (vec![start], vec![false; flow.code.len()]);
+        // An exception that passes through the function leads to these.
+        for pad in self.reach.functions.landing_pads(self.space, id) {
+            match flow.index(pad) {
+                Some(index) => open.push(index),
+                None if self.returns(pad, depth + 1) => return true,
+                None => {}
+            }
+        }
         while let Some(index) = open.pop() {
             if std::mem::replace(&mut seen[index], true) {
                 continue;
@@ -79,35 +75,35 @@ impl Solver<'_> {
                     return true;
                 }
                 FlowControl::Call | FlowControl::IndirectCall => {
-                    if let Some(called) = self.called(id, it.ip())
+                    if let Some(called) = called_address(self.space, it)
                         && !self.returns(called, depth + 1)
                     {
                         continue;
                     }
                 }
                 FlowControl::UnconditionalBranch | FlowControl::ConditionalBranch => {
-                    let target = crate::code::near_target(it);
-                    if target.and_then(|target| flow.index(target)).is_none() {
-                        let away = target.and_then(|it| self.reach.functions.known_at(self.space, it));
-                        if away.is_none_or(|away| away == id || self.returns(away, depth + 1)) {
-                            return true;
-                        }
+                    let target = near_target(it);
+                    if target.and_then(|target| flow.landed(target)).is_none()
+                        && target.is_none_or(|target| self.returns(target, depth + 1))
+                    {
+                        return true;
                     }
                 }
                 _ => {}
             }
             let after = flow.after(index);
             // What follows it is a part of another function.
-            if after.is_empty() && crate::code::falls_through(it) && !is_call(it) {
+            if after.is_empty() && falls_through(it) && !is_call(it) {
                 return true;
             }
             open.extend(after);
         }
         false
     }
-}
 
-fn is_call(it: &iced_x86::Instruction) -> bool {
-    matches!(it.flow_control(), FlowControl::Call | FlowControl::IndirectCall)
-        && it.code() != iced_x86::Code::Syscall
+    /// Whether an exception that passes through a function may lead to a return of another part of it.
+    pub(super) fn returns_elsewhere(&mut self, id: FunctionId, flow: &Flow) -> bool {
+        let pads = self.reach.functions.landing_pads(self.space, id);
+        pads.into_iter().any(|pad| flow.index(pad).is_none() && self.returns(pad, 0))
+    }
 }

@@ -5,7 +5,7 @@ use iced_x86::{
     OpKind, Register,
 };
 
-use super::flow::Flow;
+use super::flow::{Flow, writes};
 use super::place::Place;
 use super::why::Why;
 
@@ -13,6 +13,8 @@ use super::why::Why;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Operation {
     Add,
+    /// Both are added, the second one multiplied by a power of two, and a number.
+    AddScaled(u32, u64),
     Subtract,
     And,
     Or,
@@ -174,6 +176,13 @@ fn written(flow: &Flow, index: usize, register: Register) -> Step {
                 Some(Operand::Number(u64::MAX)) if operation == Operation::Or => {
                     Step::Numbers(vec![u64::MAX])
                 }
+                // The processor takes only these bits of a count.
+                Some(Operand::Number(count))
+                    if matches!(operation, Operation::ShiftLeft | Operation::ShiftRight) =>
+                {
+                    let most = if bits == 64 { 63 } else { 31 };
+                    calculated(operation, own(), Operand::Number(count & most))
+                }
                 Some(other) => calculated(operation, own(), other),
                 None => unknown,
             }
@@ -204,7 +213,7 @@ pub(crate) fn memory(flow: &Flow, index: usize) -> Option<Place> {
     if it.segment_prefix() != Register::None {
         return None;
     }
-    if let Some(address) = crate::code::named_address(it) {
+    if let Some(address) = crate::branch::named_address(it) {
         return Some(Place::Memory(address));
     }
     if flow.is_on_stack(index) {
@@ -221,10 +230,21 @@ fn lea(flow: &Flow, index: usize) -> Step {
     if it.is_ip_rel_memory_operand() {
         return Step::Numbers(vec![it.ip_rel_memory_address()]);
     }
-    if flow.is_on_stack(index) || it.memory_index() != Register::None || !it.memory_base().is_gpr64() {
+    let bits = it.op0_register().size() as u32 * 8;
+    let scaled = it.memory_index();
+    if !flow.is_on_stack(index) && scaled.is_gpr64() {
+        let base = match it.memory_base() {
+            Register::None => Operand::Number(0),
+            base if base.is_gpr64() => Operand::Place(Place::Register(base)),
+            _ => return Step::Unknown(Why::Calculated),
+        };
+        let scale = it.memory_index_scale().trailing_zeros();
+        let operation = Operation::AddScaled(scale, it.memory_displacement64());
+        return Step::Calculated(operation, [base, Operand::Place(Place::Register(scaled))], bits);
+    }
+    if flow.is_on_stack(index) || scaled != Register::None || !it.memory_base().is_gpr64() {
         return Step::Unknown(Why::Calculated);
     }
-    let bits = it.op0_register().size() as u32 * 8;
     let base = Operand::Place(Place::Register(it.memory_base()));
     Step::Calculated(Operation::Add, [base, Operand::Number(it.memory_displacement64())], bits)
 }
@@ -243,12 +263,12 @@ fn of_stack(flow: &Flow, index: usize, at: i64) -> Step {
             None => Step::Unknown(Why::Memory),
         };
     }
-    if it.op_count() == 0 || it.op0_kind() != OpKind::Memory || !writes_memory(it) {
+    if it.op_count() == 0 || it.op0_kind() != OpKind::Memory || !writes(it) {
         return Step::Same;
     }
     if !flow.is_on_stack(index) {
         // Through a pointer, which may be one to this place.
-        return if flow.is_shared(at) && crate::code::named_address(it).is_none() {
+        return if flow.is_shared(at) && crate::branch::named_address(it).is_none() {
             Step::Unknown(Why::Memory)
         } else {
             Step::Same
@@ -269,11 +289,6 @@ fn value(flow: &Flow, index: usize, number: u32) -> Step {
         Some(Operand::Place(place)) => Step::From(vec![place]),
         None => Step::Unknown(Why::Memory),
     }
-}
-
-fn writes_memory(it: &Instruction) -> bool {
-    !matches!(it.mnemonic(), Mnemonic::Cmp | Mnemonic::Test | Mnemonic::Push | Mnemonic::Nop | Mnemonic::Bt)
-        && it.flow_control() == FlowControl::Next
 }
 
 fn is_high_byte(register: Register) -> bool {

@@ -18,3 +18,19 @@ pub enum Why {
     /// The code before it cannot be followed.
     Unclear,
 }
+
+impl Why {
+    /// What is said of the value at the place where it is lost.
+    #[must_use]
+    pub fn text(self) -> &'static str {
+        match self {
+            Self::Memory => "comes from memory",
+            Self::Calculated => "is calculated",
+            Self::Returned => "is what a call returns",
+            Self::Overwritten => "may be overwritten by a call",
+            Self::IndirectCall => "is an argument of a function that is called indirectly",
+            Self::TooManyWays => "has too many sources",
+            Self::Unclear => "cannot be followed through this code",
+        }
+    }
+}

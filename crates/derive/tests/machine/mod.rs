@@ -3,6 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
+use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -58,8 +59,13 @@ impl Files for Machine {
     }
 
     fn head(&self, path: &str, most: usize) -> Result<Vec<u8>, String> {
-        let mut bytes = self.read(path, usize::MAX)?;
-        bytes.truncate(most);
+        let mut bytes = Vec::new();
+        if let Some(known) = self.instead.get(path) {
+            bytes.extend(known.iter().take(most));
+            return Ok(bytes);
+        }
+        let file = fs::File::open(self.place(path)).map_err(|error| error.to_string())?;
+        file.take(most as u64).read_to_end(&mut bytes).map_err(|error| error.to_string())?;
         Ok(bytes)
     }
 

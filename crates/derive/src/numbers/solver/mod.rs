@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::rc::Rc;
 
-use iced_x86::{InstructionInfoFactory, Register};
+use iced_x86::{Instruction, InstructionInfoFactory, Mnemonic, OpKind, Register};
 
 use super::flow::Flow;
 use super::place::Place;
@@ -52,21 +52,45 @@ pub(super) struct State {
 pub(crate) struct Solver<'a> {
     pub(super) space: &'a Space,
     pub(super) reach: &'a Reach,
-    pub(super) flows: HashMap<FunctionId, Option<Rc<Flow>>>,
-    /// Whether functions return, as far as it was asked for.
-    pub(super) returning: HashMap<FunctionId, bool>,
+    /// Functions that were asked for lately, and those that cannot be followed.
+    flows: HashMap<FunctionId, Option<Rc<Flow>>>,
+    /// The instructions in `flows`.
+    kept: usize,
+    /// The functions that were asked for and have room in [`limits::FOLLOWED_INSTRUCTIONS`].
+    known: HashSet<FunctionId>,
+    /// Whether calls of addresses return, as far as it was asked for.
+    pub(super) returning: HashMap<u64, bool>,
     /// What is calculated at the moment, so that a loop is noticed.
     active: Vec<State>,
     pub(super) info: InstructionInfoFactory,
     steps: usize,
-    /// The instructions of the functions in `flows`.
+    /// The instructions of the functions in `known`.
     followed: usize,
+    /// The instructions that were decoded anew.
+    again: usize,
     /// How many instructions are gone back through for one value.
     most: usize,
+    /// Whether a value counts only if nothing is assumed about memory and about jumps.
+    pub(super) is_strict: bool,
+    /// Whether functions are looked up by names that are not known.
+    pub(super) by_name: bool,
+    /// Functions of which it was asked whether they may be looked up so.
+    pub(super) looked_up: HashMap<u64, bool>,
 }
 
 /// Where to go on, and the call that was passed on the way.
 pub(super) type Next = (State, Option<(FunctionId, u64)>);
+
+/// A call or jump to the start of a function: the function, the instruction, and whether it pushes a return address.
+pub(super) type Site = (FunctionId, u64, bool);
+
+/// What is still to be followed, and what was passed on the way.
+enum Task {
+    State(State, Option<usize>),
+    /// The state at the start of a function, and what calls it. Of most functions that everything calls only few calls are
+    /// come to before there are too many ways.
+    Site(Rc<State>, Site, Option<usize>),
+}
 
 /// The calls that a value has passed, as a list from the last to the first.
 #[derive(Debug, Clone, Copy)]
@@ -79,8 +103,23 @@ impl<'a> Solver<'a> {
     /// The reach must be finished.
     pub(crate) fn new(space: &'a Space, reach: &'a Reach, most: usize) -> Self {
         let info = InstructionInfoFactory::new();
-        let (flows, returning) = (HashMap::new(), HashMap::new());
-        Self { space, reach, flows, returning, active: Vec::new(), info, steps: 0, followed: 0, most }
+        Self {
+            space,
+            reach,
+            flows: HashMap::new(),
+            kept: 0,
+            known: HashSet::new(),
+            returning: HashMap::new(),
+            active: Vec::new(),
+            info,
+            steps: 0,
+            followed: 0,
+            again: 0,
+            most,
+            is_strict: false,
+            by_name: false,
+            looked_up: HashMap::new(),
+        }
     }
 
     /// What a register can have before an instruction.
@@ -103,10 +142,31 @@ impl<'a> Solver<'a> {
         if let Some(known) = self.flows.get(&id) {
             return known.clone();
         }
-        let has_room = self.followed < limits::FOLLOWED_INSTRUCTIONS;
-        let flow =
-            has_room.then(|| Flow::new(self.space, self.reach.functions.get(id))).flatten().map(Rc::new);
-        self.followed += flow.as_ref().map_or(1, |flow| flow.code.len() + 1);
+        if self.kept > limits::KEPT_INSTRUCTIONS {
+            self.flows.retain(|_, flow| flow.is_none());
+            self.kept = 0;
+        }
+        let is_known = self.known.contains(&id);
+        let has_room = match is_known {
+            true => self.again < limits::INSTRUCTIONS_AGAIN,
+            false => self.followed < limits::FOLLOWED_INSTRUCTIONS,
+        };
+        let mut flow = has_room.then(|| Flow::new(self.space, self.reach.functions.get(id))).flatten();
+        if let Some(flow) = &mut flow {
+            let pads = self.reach.functions.landing_pads(self.space, id);
+            flow.pads = pads.into_iter().map(|pad| flow.index(pad)).collect();
+        }
+        let flow = flow.map(Rc::new);
+        let cost = flow.as_ref().map_or(1, |flow| flow.code.len() + 1);
+        self.kept += cost;
+        match is_known {
+            true => self.again += cost,
+            false if has_room => {
+                self.known.insert(id);
+                self.followed += cost;
+            }
+            false => {}
+        }
         self.flows.insert(id, flow.clone());
         flow
     }
@@ -114,9 +174,24 @@ impl<'a> Solver<'a> {
     fn solve(&mut self, start: State, depth: usize, values: &mut Values) {
         let mut passed: Vec<Passed> = Vec::new();
         let mut seen = HashSet::from([start.clone()]);
-        let mut open = vec![(start, None::<usize>)];
+        let mut open = vec![Task::State(start, None)];
         let mut steps = 0;
-        while let Some((state, trail)) = open.pop() {
+        while let Some(task) = open.pop() {
+            let mut next = Vec::new();
+            let (state, trail) = match task {
+                Task::State(state, trail) => (state, trail),
+                Task::Site(state, site, trail) => {
+                    self.steps += 1;
+                    if self.steps > limits::ALL_STEPS {
+                        let (from, at, _) = site;
+                        values.open.push(Open { at, from, why: Why::TooManyWays });
+                        return;
+                    }
+                    self.call_site(&state, site, values, &mut next);
+                    follow(next, trail, &mut seen, &mut passed, &mut open);
+                    continue;
+                }
+            };
             let from = state.function;
             let Some(flow) = self.flow(from) else {
                 values.open.push(Open { at: self.reach.functions.get(from).start, from, why: Why::Unclear });
@@ -130,11 +205,23 @@ impl<'a> Solver<'a> {
                 values.open.push(Open { at, from, why: Why::TooManyWays });
                 return;
             }
-            let mut next = Vec::new();
+            if let Some(why) = self.doubt(&flow, &state).filter(|_| self.is_strict) {
+                values.open.push(Open { at, from, why });
+                continue;
+            }
             if let Place::Memory(address) = *state.place.root() {
                 self.memory(&state, at, address, values, &mut next);
             } else {
-                self.enter(&flow, &state, values, &mut next);
+                let mut sites = Vec::new();
+                self.enter(&flow, &state, values, &mut sites, &mut next);
+                if !sites.is_empty() {
+                    if open.len() + sites.len() > limits::OPEN_SITES {
+                        values.open.push(Open { at, from, why: Why::TooManyWays });
+                        return;
+                    }
+                    let state = Rc::new(state.clone());
+                    open.extend(sites.into_iter().map(|site| Task::Site(Rc::clone(&state), site, trail)));
+                }
                 for before in flow.before(state.index as usize) {
                     if let Some((number, at)) = self.compared(&flow, &state, before) {
                         let origin = || Origin { at, from, calls: calls(&passed, trail) };
@@ -144,19 +231,7 @@ impl<'a> Solver<'a> {
                     self.back(&flow, &state, before, trail, depth, (values, &passed), &mut next);
                 }
             }
-            for (state, call) in next {
-                if !seen.insert(state.clone()) {
-                    continue;
-                }
-                let trail = match call {
-                    None => trail,
-                    Some(call) => {
-                        passed.push(Passed { call, next: trail });
-                        Some(passed.len() - 1)
-                    }
-                };
-                open.push((state, trail));
-            }
+            follow(next, trail, &mut seen, &mut passed, &mut open);
         }
     }
 
@@ -182,11 +257,11 @@ impl<'a> Solver<'a> {
             }
         };
         let step = pointers::back(flow, before, &state.place, &mut self.info);
-        if matches!(step, Step::Returned | Step::Unknown(_)) && self.is_last_call(flow, from, before) {
+        if matches!(step, Step::Returned | Step::Unknown(_)) && self.is_last_call(flow, before) {
             return;
         }
         if let (Step::Unknown(Why::Overwritten), Place::Register(register)) = (&step, &state.place)
-            && self.called(from, at).is_some_and(|called| self.keeps(called, *register))
+            && self.called(&flow.code[before]).is_some_and(|called| self.keeps(called, *register))
         {
             next.push((with(state.place.clone(), state.mask), None));
             return;
@@ -194,9 +269,12 @@ impl<'a> Solver<'a> {
         match step {
             Step::Same => next.push((with(state.place.clone(), state.mask), None)),
             Step::From(places) => {
-                next.extend(places.into_iter().map(|place| (with(place, state.mask), None)));
+                let mask = state.mask & written(&flow.code[before], &state.place);
+                next.extend(places.into_iter().map(|place| (with(place, mask), None)));
             }
-            Step::Numbers(numbers) => found(&mut numbers.into_iter(), state.mask),
+            Step::Numbers(numbers) => {
+                found(&mut numbers.into_iter(), state.mask & written(&flow.code[before], &state.place));
+            }
             Step::Part(numbers, mask) if state.mask & !mask == 0 => {
                 found(&mut numbers.into_iter(), state.mask);
             }
@@ -215,7 +293,16 @@ impl<'a> Solver<'a> {
             }
             Step::Calculated(operation, operands, bits) => {
                 let width = if bits >= 64 { u64::MAX } else { (1 << bits) - 1 };
-                let needed = needed(operation, &operands, state.mask & width);
+                // How far it is shifted is not looked at bit by bit, nor the sign of what is widened.
+                let is_shifted = matches!(operation, Operation::ShiftLeft | Operation::ShiftRight)
+                    && matches!(operands[1], Operand::Place(_));
+                let is_widened =
+                    flow.code[before].mnemonic() == Mnemonic::Movsxd && state.mask > u64::from(u32::MAX);
+                if is_shifted || is_widened && self.is_strict {
+                    values.open.push(Open { at, from, why: Why::Calculated });
+                    return;
+                }
+                let needed = needed(operation, &operands, state.mask & width) & width;
                 let [one, other] =
                     operands.map(|operand| self.operand(with(state.place.clone(), needed), &operand, depth));
                 values.open.extend(one.open.iter().chain(&other.open));
@@ -254,7 +341,8 @@ impl<'a> Solver<'a> {
         }
         let asking = go.all_threads.map(|it| it + object.base);
         let asking = asking.and_then(|it| Some((self.reach.functions.known_at(self.space, it)?, it)));
-        Some(asking.and_then(|(id, start)| Some((id, self.flow(id)?.index(start)?))))
+        let Some((id, start)) = asking else { return Some(None) };
+        Some(Some((id, self.flow(id)?.index(start)?)))
     }
 
     /// The values of an operand before an instruction.
@@ -285,6 +373,35 @@ impl<'a> Solver<'a> {
     }
 }
 
+/// The bits of a register that an instruction sets from its operand; the others are zero then.
+fn written(it: &Instruction, place: &Place) -> u64 {
+    let is_half = matches!(place, Place::Register(_))
+        && it.op_count() > 0
+        && it.op0_kind() == OpKind::Register
+        && it.op0_register().size() == 4;
+    if is_half { u64::from(u32::MAX) } else { u64::MAX }
+}
+
+/// Adds what was not yet seen to what is to be followed.
+fn follow(
+    next: Vec<Next>,
+    trail: Option<usize>,
+    seen: &mut HashSet<State>,
+    passed: &mut Vec<Passed>,
+    open: &mut Vec<Task>,
+) {
+    for (state, call) in next.into_iter().filter(|(state, _)| seen.insert(state.clone())) {
+        let trail = match call {
+            None => trail,
+            Some(call) => {
+                passed.push(Passed { call, next: trail });
+                Some(passed.len() - 1)
+            }
+        };
+        open.push(Task::State(state, trail));
+    }
+}
+
 fn calls(passed: &[Passed], mut trail: Option<usize>) -> Vec<(FunctionId, u64)> {
     let mut found = Vec::new();
     while let Some(Passed { call, next }) = trail.and_then(|it| passed.get(it)) {
@@ -305,7 +422,7 @@ fn needed(operation: Operation, operands: &[Operand; 2], mask: u64) -> u64 {
         Operation::Or => mask & !number.unwrap_or(0),
         Operation::Xor => mask,
         // A carry comes from below.
-        Operation::Add | Operation::Subtract | Operation::ShiftLeft => {
+        Operation::Add | Operation::AddScaled(..) | Operation::Subtract | Operation::ShiftLeft => {
             u64::MAX.checked_shr(mask.leading_zeros()).unwrap_or(0)
         }
         Operation::ShiftRight => u64::MAX,
@@ -315,6 +432,7 @@ fn needed(operation: Operation, operands: &[Operand; 2], mask: u64) -> u64 {
 fn calculate(operation: Operation, left: u64, right: u64) -> u64 {
     match operation {
         Operation::Add => left.wrapping_add(right),
+        Operation::AddScaled(scale, more) => left.wrapping_add(right << scale).wrapping_add(more),
         Operation::Subtract => left.wrapping_sub(right),
         Operation::And => left & right,
         Operation::Or => left | right,
@@ -323,3 +441,6 @@ fn calculate(operation: Operation, left: u64, right: u64) -> u64 {
         Operation::ShiftRight => left.wrapping_shr(right as u32),
     }
 }
+
+#[cfg(test)]
+mod tests;
