@@ -28,7 +28,7 @@ COPY . .
 RUN --mount=type=cache,target=/usr/local/cargo/registry \
     set -eu; \
     triple="$(uname -m)-unknown-linux-gnu"; \
-    RUSTFLAGS="-C target-feature=+crt-static" \
+    RUSTFLAGS="-C target-feature=+crt-static -C link-arg=-Wl,-z,pack-relative-relocs" \
     cargo build --locked --release --target "$triple" --package operator --package node-agent --package admission --package observer; \
     mkdir /programs; \
     cp "target/$triple/release/operator" "target/$triple/release/node-agent" "target/$triple/release/admission" "target/$triple/release/observer" /programs/

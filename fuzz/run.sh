@@ -1,5 +1,6 @@
 #!/bin/sh
-# Fuzzes. CARGO_FUZZ is the program, FUZZ_SANITIZER may be `address`.
+# Fuzzes. CARGO_FUZZ is the program, FUZZ_SANITIZER may be `address`. FUZZ_SEED, if it is not 0, makes the same inputs of the
+# same kept ones each time, as far as the time goes.
 #
 #   run.sh run SECONDS   runs every input that is kept, and then new ones; a line a target
 #   run.sh keep          takes those of the inputs found since that reach new code into the kept ones
@@ -22,7 +23,7 @@ run() {
         found=fuzz/target/corpus/$target log=fuzz/target/$target.log
         mkdir -p "$found"
         "$CARGO_FUZZ" run $build "$target" "$found" "fuzz/corpus/$target" -- \
-            $limits -max_total_time="$1" -print_final_stats=1 >"$log" 2>&1 || {
+            $limits -seed="${FUZZ_SEED:-0}" -max_total_time="$1" -print_final_stats=1 >"$log" 2>&1 || {
             tail -n 60 "$log"
             exit 1
         }

@@ -29,10 +29,12 @@ pub enum CliError {
     Proxy(#[from] ProxyError),
     /// The API server was not reached, or its answer cannot be read.
     #[error(
-        "cannot list {what}: {}\nDoes `kubectl get --raw /readyz` answer? Name another cluster with --context.",
+        "cannot {verb} {what}: {}\nDoes `kubectl get --raw /readyz` answer? Name another cluster with --context.",
         escaped(cause)
     )]
     Unreachable {
+        /// What was to be done with it.
+        verb: &'static str,
         /// The requested plural.
         what: &'static str,
         /// Why.
@@ -63,8 +65,10 @@ pub enum CliError {
     )]
     Unauthorized(String),
     /// The API server refused for another reason.
-    #[error("cannot list {what}: {} ({code})", escaped(message))]
+    #[error("cannot {verb} {what}: {} ({code})", escaped(message))]
     Refused {
+        /// What was to be done with it.
+        verb: &'static str,
         /// The requested plural.
         what: &'static str,
         /// The HTTP status.
@@ -270,14 +274,25 @@ impl CliError {
     /// The error of a failed list or get of `what`; `role` grants the right to it.
     #[must_use]
     pub fn of(error: &kube::Error, what: &'static str, role: &'static str) -> Self {
+        Self::of_request(error, "list", what, role)
+    }
+
+    /// The error of another failed request about `what`, which was to do `verb` with it.
+    #[must_use]
+    pub fn of_request(
+        error: &kube::Error,
+        verb: &'static str,
+        what: &'static str,
+        role: &'static str,
+    ) -> Self {
         match error {
             kube::Error::Api(status) => match status.code {
                 401 => Self::Unauthorized(status.message.clone()),
                 403 => Self::Forbidden { message: status.message.clone(), role },
                 404 => Self::NotInstalled { what },
-                code => Self::Refused { what, code, message: status.message.clone() },
+                code => Self::Refused { verb, what, code, message: status.message.clone() },
             },
-            other => Self::Unreachable { what, cause: chain(other) },
+            other => Self::Unreachable { verb, what, cause: chain(other) },
         }
     }
 

@@ -79,9 +79,10 @@ fn check_goal(goal: &Goal, careful: &Outcome, facts: &ProfileFacts) {
     assert_eq!(*goal == Goal::Removal, facts.removal_approved);
     match goal {
         Goal::File { bytes, hash } => {
-            assert_eq!(*hash, ContentHash::of(bytes));
-            let profile = Profile::from_slice(bytes).expect("the file holds a profile");
-            assert_eq!(*profile.canonical().bytes(), **bytes);
+            let bytes = bytes.bytes();
+            assert_eq!(*hash, ContentHash::of(&bytes));
+            let profile = Profile::from_slice(&bytes).expect("the file holds a profile");
+            assert_eq!(*profile.canonical().bytes(), *bytes);
             assert_eq!(facts.content.as_ref().ok(), Some(hash));
             match profile.listener() {
                 Some(_) => assert!(matches!(careful, Goal::Rejected { reason: "ListenersDisabled", .. })),

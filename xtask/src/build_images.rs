@@ -2,7 +2,7 @@
 //! shell, no base image.
 
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Stdio};
 
 use crate::command::{self, CommandError};
 use crate::files::{self, FileError};
@@ -56,7 +56,7 @@ pub fn compile_into(
     let triple = format!("{}-unknown-linux-gnu", std::env::consts::ARCH);
     let flags = format!("CARGO_TARGET_{}_RUSTFLAGS", triple.to_uppercase().replace('-', "_"));
     let mut cargo = cargo(repository);
-    cargo.env(flags, "-C target-feature=+crt-static").env("CARGO_TARGET_DIR", target);
+    cargo.env(flags, static_flags(glibc().as_deref())).env("CARGO_TARGET_DIR", target);
     cargo.args(["build", "--locked", "--release", "--target", &triple]);
     // An earlier release may not have all of them.
     let programs = PROGRAMS.iter().map(|(name, _)| name).filter(|name| repository.join(name).is_dir());
@@ -65,6 +65,27 @@ pub fn compile_into(
     }
     command::run_compiler(&mut cargo, Compiler::Cargo)?;
     Ok(target.join(triple).join("release"))
+}
+
+/// The compiler's flags for static programs that are linked with this glibc, such as `glibc 2.36`.
+///
+/// A third of a megabyte of a program are addresses that it corrects when it starts, and all of it then stays in memory.
+/// Their packed form takes some kilobytes. A static program corrects them by glibc's code, which knows that form since
+/// 2.36; with an older one the program would not start.
+fn static_flags(glibc: Option<&str>) -> &'static str {
+    let release = glibc.and_then(|line| line.trim().strip_prefix("glibc 2."));
+    let minor = release.and_then(|rest| rest.split('.').next()?.parse::<u32>().ok());
+    if minor.is_some_and(|minor| minor >= 36) {
+        "-C target-feature=+crt-static -C link-arg=-Wl,-z,pack-relative-relocs"
+    } else {
+        "-C target-feature=+crt-static"
+    }
+}
+
+/// What `getconf` says of this system's glibc; `None` where it says nothing.
+fn glibc() -> Option<String> {
+    let output = Command::new("getconf").arg("GNU_LIBC_VERSION").stdin(Stdio::null()).output().ok()?;
+    String::from_utf8(output.stdout).ok()
 }
 
 /// Builds these programs of the workspace in `repository` for release, and writes an archive of each into `directory`. Returns the archives.
@@ -166,6 +187,19 @@ mod tests {
 
     use super::*;
     use crate::workspace::repository;
+
+    #[test]
+    fn addresses_are_packed_only_where_glibc_corrects_them_in_static_programs() {
+        let packs = |glibc| static_flags(glibc).contains("pack-relative-relocs");
+        for new in ["glibc 2.36", "glibc 2.41\n", "glibc 2.40.9000"] {
+            assert!(packs(Some(new)), "{new}");
+        }
+        for other in
+            [None, Some("glibc 2.35"), Some("glibc 2.9"), Some("glibc 2.36x"), Some("musl 2.41"), Some("")]
+        {
+            assert!(!packs(other), "{other:?}");
+        }
+    }
 
     /// `docker build` must send every crate: cargo reads the manifest of each workspace member, even of those that it
     /// does not build.

@@ -30,21 +30,30 @@ impl Dialogue for Terminal {
     }
 }
 
+/// The profile is on standard output alone, so that it can be kept in a file; what is said is on standard error.
 impl Console for Terminal {
+    fn profile(&mut self, text: &str) -> Result<(), CliError> {
+        print_error(end_of_line())?;
+        print(text)
+    }
+
     fn say(&mut self, text: &str) -> Result<(), CliError> {
-        print(&format!("{}{text}", end_of_line()))
+        print_error(&format!("{}{text}", end_of_line()))
     }
 
     fn progress(&mut self, line: &str) -> Result<(), CliError> {
         // Anything but a terminal would get a line every few seconds.
-        if io::stdout().is_terminal() { print(&format!("\r\x1b[K{}", escaped(line))) } else { Ok(()) }
+        match io::stderr().is_terminal() {
+            true => print_error(&format!("\r\x1b[K{}", escaped(line))),
+            false => Ok(()),
+        }
     }
 
     async fn ask(&mut self, question: &str) -> Result<Option<bool>, CliError> {
         if !io::stdin().is_terminal() {
             return Ok(None);
         }
-        print(&format!("{}{question} [y/N] ", end_of_line()))?;
+        print_error(&format!("{}{question} [y/N] ", end_of_line()))?;
         // A thread of its own, so that an interrupt ends the wait. Nothing waits for the thread at the end.
         let (send, answer) = tokio::sync::oneshot::channel();
         std::thread::spawn(move || {
@@ -58,7 +67,7 @@ impl Console for Terminal {
 
 /// What removes a line of progress.
 fn end_of_line() -> &'static str {
-    if io::stdout().is_terminal() { "\r\x1b[K" } else { "" }
+    if io::stderr().is_terminal() { "\r\x1b[K" } else { "" }
 }
 
 fn is_yes(answer: &str) -> bool {
@@ -66,12 +75,26 @@ fn is_yes(answer: &str) -> bool {
 }
 
 pub(super) fn paint() -> Paint {
+    painted(io::stdout().is_terminal())
+}
+
+/// For what is said on standard error.
+pub(super) fn paint_of_errors() -> Paint {
+    painted(io::stderr().is_terminal())
+}
+
+fn painted(is_terminal: bool) -> Paint {
     let set = |name| std::env::var(name).ok();
-    Paint::on(io::stdout().is_terminal(), set("NO_COLOR").as_deref(), set("TERM").as_deref())
+    Paint::on(is_terminal, set("NO_COLOR").as_deref(), set("TERM").as_deref())
 }
 
 pub(super) fn print(text: &str) -> Result<(), CliError> {
     let mut out = io::stdout().lock();
+    out.write_all(text.as_bytes()).and_then(|()| out.flush()).map_err(CliError::Output)
+}
+
+fn print_error(text: &str) -> Result<(), CliError> {
+    let mut out = io::stderr().lock();
     out.write_all(text.as_bytes()).and_then(|()| out.flush()).map_err(CliError::Output)
 }
 

@@ -21,7 +21,7 @@ use crate::restart::restart;
 use crate::sources;
 
 pub use cluster::answer;
-use console::{Terminal, paint, print, remark, report};
+use console::{Terminal, paint, paint_of_errors, print, remark, report};
 pub use files::{attached, built, copied, derived_from_image, inspected, without_cluster};
 pub use follow::wait;
 use follow::watch;
@@ -107,7 +107,7 @@ async fn with_cluster(options: &Options) -> Result<ExitCode, CliError> {
         Task::Learn(args) => {
             let signals = Signals::new()?;
             let stopped = async || signals.next().await;
-            learn_from_workload(&client, args, paint(), &mut Terminal, stopped).await.map(exit_code)
+            learn_from_workload(&client, args, paint_of_errors(), &mut Terminal, stopped).await.map(exit_code)
         }
         Task::Restart(args) => restart(&client, args, paint(), &mut Terminal).await.map(exit_code),
         task => {

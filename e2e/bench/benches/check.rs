@@ -9,7 +9,6 @@ use std::time::{Duration, Instant};
 use node_agent::disk::Directory;
 use node_agent::goal::Goal;
 use node_agent::keeper::Keeper;
-use profile::ContentHash;
 
 /// CPU time of one check of 1,000 files.
 const BAR: Duration = Duration::from_millis(50);
@@ -26,7 +25,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         let mut keeper = Keeper::new(directory);
         for file in 0..files {
             let bytes = vec![u8::try_from(file % 251)?; bytes];
-            let goal = Goal::File { hash: ContentHash::of(&bytes), bytes: bytes.into() };
+            let goal = Goal::file(&bytes);
             keeper.set_goal(format!("profile-{file:04}").parse()?, goal, Instant::now());
         }
         keeper.list_complete();

@@ -79,6 +79,8 @@ const MOUNTS: [(&str, &str); 6] = [
     ("log-containers", "/var/log/containers"),
     ("netns", "/run/netns"),
 ];
+/// Where it has the configuration of each registry that containerd asks in its own way.
+const REGISTRIES: &str = "registries";
 /// Those that a real machine loses with its power.
 const VOLATILE: [&str; 2] = ["run", "netns"];
 
@@ -263,6 +265,26 @@ impl Node {
         Ok(())
     }
 
+    /// Has it pull images from a registry whose certificate an authority in the file `authority` has given, which must
+    /// stay as long as that is so.
+    ///
+    /// # Errors
+    /// When the configuration cannot be written.
+    pub fn trust_registry(&self, host: &str, authority: &Path) -> Result<(), ClusterError> {
+        let directory = self.directory().join(REGISTRIES).join(host);
+        files::create_dir(&directory)?;
+        Ok(files::write(&directory.join("hosts.toml"), node_config::registry(host, authority))?)
+    }
+
+    /// Ends [`Node::trust_registry`].
+    ///
+    /// # Errors
+    /// When the configuration cannot be removed.
+    pub fn forget_registry(&self, host: &str) -> Result<(), ClusterError> {
+        let directory = self.directory().join(REGISTRIES).join(host);
+        Ok(files::or_absent(fs::remove_dir_all(&directory)).name_path("remove", &directory)?)
+    }
+
     /// Everything up to a running kubelet; [`Node::wait_ready`] is the rest.
     pub(crate) fn boot(&self) -> Result<(), ClusterError> {
         self.write_files()?;
@@ -398,7 +420,8 @@ impl Node {
         let addresses = directory.join("cni-addresses");
         write("cni/10-ptp.conflist", node_config::cni(&self.instance().pods(self.id), &addresses))?;
         let programs = self.client.programs().directory();
-        write("containerd.toml", node_config::containerd(programs, &directory.join("cni")))?;
+        let (cni, registries) = (directory.join("cni"), directory.join(REGISTRIES));
+        write("containerd.toml", node_config::containerd(programs, &cni, &registries))?;
         let taint = directory.join(STARTUP_TAINT);
         let taint =
             if taint.exists() { Some(fs::read_to_string(&taint).name_path("read", &taint)?) } else { None };

@@ -28,8 +28,8 @@ pub(crate) fn cni(pods: &str, addresses: &Path) -> String {
 }
 
 /// containerd's configuration, version 3 (containerd 2.x).
-pub(crate) fn containerd(programs: &Path, cni: &Path) -> String {
-    let (programs, cni) = (programs.display(), cni.display());
+pub(crate) fn containerd(programs: &Path, cni: &Path, registries: &Path) -> String {
+    let (programs, cni, registries) = (programs.display(), cni.display(), registries.display());
     format!(
         r#"version = 3
 root = "/var/lib/containerd"
@@ -50,6 +50,9 @@ snapshotter = "overlayfs"
 [plugins."io.containerd.cri.v1.images".pinned_images]
 sandbox = "{PAUSE_IMAGE}"
 
+[plugins."io.containerd.cri.v1.images".registry]
+config_path = "{registries}"
+
 [plugins."io.containerd.cri.v1.runtime"]
 # Where the machine is itself a container, it may not lower a score.
 restrict_oom_score_adj = true
@@ -65,6 +68,13 @@ runtime_type = "io.containerd.runc.v2"
 BinaryName = "{programs}/runc"
 "#
     )
+}
+
+/// How containerd asks a registry whose certificate an authority in the file `authority` has given (`hosts.toml`). It is
+/// read whenever an image is pulled.
+pub(crate) fn registry(host: &str, authority: &Path) -> String {
+    let authority = authority.display();
+    format!("server = \"https://{host}\"\n\n[host.\"https://{host}\"]\nca = \"{authority}\"\n")
 }
 
 /// The kubelet's configuration, as JSON, which is YAML.

@@ -53,10 +53,14 @@ impl Log {
         whole.lines().filter_map(write_of).collect()
     }
 
-    /// Waits until nothing has been written for a while: for longer than the longest delay of a write in a small
-    /// cluster, which is 5 s for counts.
+    /// Waits until nothing has been written for a while: for longer than the usual delay of a write in a small cluster,
+    /// which is 5 s for counts, and until the operator has struck the entries of deleted profiles from
+    /// `spec.excludedProfiles`, which it does a minute after the deletion.
     pub(crate) fn wait_quiet(cluster: &Cluster) -> Self {
         const QUIET: Duration = Duration::from_secs(8);
+        until("no node's object naming a deleted profile", Duration::from_secs(90), || {
+            (!names_deleted_profiles(cluster)).then_some(())
+        });
         let mut log = Log::from_now(cluster);
         let mut since = Instant::now();
         until("our accounts having nothing to write", Duration::from_secs(90), || {
@@ -68,6 +72,22 @@ impl Log {
         });
         log
     }
+}
+
+/// Whether a `NodeProfileStatus` excludes a profile that does not exist any more.
+fn names_deleted_profiles(cluster: &Cluster) -> bool {
+    let list = |kind: &str| -> Value {
+        let printed = cluster.kubectl(["get", kind, "-o", "json"]).unwrap_or_else(|error| panic!("{error}"));
+        serde_json::from_str(&printed).unwrap()
+    };
+    let profiles = list("seccompprofiles");
+    let uids: Vec<&Value> =
+        profiles["items"].as_array().unwrap().iter().map(|profile| &profile["metadata"]["uid"]).collect();
+    let reports = list("nodeprofilestatuses");
+    let excluded = reports["items"].as_array().unwrap().iter().filter_map(|report| {
+        report.pointer("/spec/excludedProfiles").and_then(Value::as_object)
+    });
+    excluded.flat_map(|entries| entries.values()).any(|uid| !uids.contains(&uid))
 }
 
 fn write_of(line: &str) -> Option<Write> {

@@ -15,6 +15,7 @@ use e2e::view::disk;
 use xtask::workspace::repository;
 
 use super::disks;
+use super::image_registry::ImageRegistry;
 use super::pages::{Block, How, Page, update};
 use super::plugin::PLUGIN;
 use super::removal::Reinstall;
@@ -24,12 +25,17 @@ use super::support::{LIMIT, Session, allow_all, alone, print_line, sleeper, unti
 /// The longest time from an empty cluster to a profile that is proved to be in force.
 const FIVE_MINUTES: Duration = Duration::from_mins(5);
 
+/// The registry on pages.
+const REGISTRY: &str = "registry.example";
+
 /// Runs the pages' commands as a reader with a checkout and the administrator's kubeconfig would.
 pub(crate) struct Reader<'a> {
     cluster: &'a Session,
     directory: tempfile::TempDir,
     /// Placeholders on the page, with the names to use instead.
     names: Vec<(&'static str, String)>,
+    /// The registry that the page calls [`REGISTRY`].
+    registry: Option<&'a ImageRegistry<'a>>,
 }
 
 /// A command that was run, its output, and how long it took.
@@ -50,12 +56,18 @@ impl<'a> Reader<'a> {
         for folder in ["charts", "pods", "profiles"] {
             symlink(repository().join(folder), directory.path().join(folder)).unwrap();
         }
-        Self { cluster, directory, names: vec![] }
+        Self { cluster, directory, names: vec![], registry: None }
     }
 
     pub(crate) fn substitute(mut self, word: &'static str, name: &str) -> Self {
         self.names.push((word, name.to_owned()));
         self
+    }
+
+    /// Has the page's registry be this one, and `docker` build and push.
+    fn with_registry(mut self, registry: &'a ImageRegistry<'a>) -> Self {
+        self.registry = Some(registry);
+        self.substitute(REGISTRY, registry.host())
     }
 
     /// Copies a file into the reader's checkout.
@@ -91,12 +103,17 @@ impl<'a> Reader<'a> {
         let mut shell = Command::new("timeout");
         shell.args(["240", "bash", "-euo", "pipefail", "-c", &format!("exec 2>&1\n{script}")]);
         shell.current_dir(self.directory.path()).env("KUBECONFIG", client.kubeconfig());
-        let programs = client.programs().directory().display();
-        shell
-            .env("PATH", format!("{programs}:{}:{path}", PLUGIN.display()))
-            .env("REGISTRY", "registry.local");
+        let mut path = format!("{}:{}:{path}", client.programs().directory().display(), PLUGIN.display());
+        if let Some(registry) = self.registry {
+            path = format!("{}:{path}", registry.docker().display());
+            shell.env("SSL_CERT_FILE", registry.authority());
+        }
+        shell.env("PATH", path).env("REGISTRY", "registry.local");
         let Output { status, stdout, .. } = shell.output().unwrap();
-        let printed = String::from_utf8(stdout).unwrap();
+        let mut printed = String::from_utf8(stdout).unwrap();
+        if let Some(registry) = self.registry {
+            printed = printed.replace(registry.host(), REGISTRY);
+        }
         print_line(&format!("{page}$ {script}{printed}"));
         assert_eq!(status.code(), Some(code), "{page}: {script}{printed}");
         printed
@@ -116,7 +133,7 @@ impl Drop for Reader<'_> {
 /// What remains of a release and its profiles, except files on nodes.
 fn left(cluster: &Session) -> String {
     let crds = cluster.ok(["get", "crds", "-o", "name"]);
-    let kinds = "all,serviceaccounts,roles,rolebindings,leases,clusterroles,clusterrolebindings,validatingadmissionpolicies,validatingadmissionpolicybindings,mutatingadmissionpolicies,mutatingadmissionpolicybindings,validatingwebhookconfigurations,secrets";
+    let kinds = "all,serviceaccounts,roles,rolebindings,leases,clusterroles,clusterrolebindings,validatingadmissionpolicies,validatingadmissionpolicybindings,mutatingadmissionpolicies,mutatingadmissionpolicybindings,mutatingwebhookconfigurations,validatingwebhookconfigurations,secrets";
     let ours =
         cluster.ok(["get", kinds, "-A", "--selector=app.kubernetes.io/name=seccomp-profile", "-o", "name"]);
     let crds: Vec<_> = crds.lines().filter(|name| name.contains("seccomp.imjasonh.dev")).collect();
@@ -189,6 +206,17 @@ fn profiles_of_other_tools_are_converted_as_documented() {
 fn a_profile_is_derived_from_a_program_as_documented() {
     let cluster = alone();
     Reader::of(&cluster).check_page(&mut Page::read("docs/how-to/derive.md"), |_| true);
+}
+
+#[test]
+fn an_image_is_built_and_runs_under_its_profile_as_documented() {
+    let cluster = alone();
+    let _reinstall = Reinstall(&cluster);
+    let registry = ImageRegistry::start(&cluster);
+    let chart = repository().join("charts").join(NAMESPACE);
+    cluster.client().install_chart(&chart, &registry.values().each_ref().map(String::as_str)).unwrap();
+    let reader = Reader::of(&cluster).with_registry(&registry);
+    reader.check_page(&mut Page::read("docs/tutorial/from-a-dockerfile.md"), |_| true);
 }
 
 #[test]

@@ -67,7 +67,7 @@ impl<'a> Person<'a> {
         self.home.path().join("config")
     }
 
-    fn command(&self, arguments: &[&str]) -> Command {
+    pub(crate) fn command(&self, arguments: &[&str]) -> Command {
         let mut command = self.cluster.client().programs().command("kubectl");
         let path = std::env::var("PATH").unwrap_or_default();
         command.env("PATH", format!("{}:{path}", PLUGIN.display())).env("KUBECONFIG", self.kubeconfig());

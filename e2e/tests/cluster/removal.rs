@@ -123,7 +123,8 @@ fn left_of_the_release(cluster: &Session) -> String {
     let kinds = "pods,serviceaccounts,deployments,daemonsets,jobs,roles,rolebindings,resourcequotas,leases";
     let inside = cluster.ok(["-n", NAMESPACE, "get", kinds, "-o", "name"]);
     let kinds = "clusterroles,clusterrolebindings,validatingadmissionpolicies,validatingadmissionpolicybindings,\
-         mutatingadmissionpolicies,mutatingadmissionpolicybindings";
+         mutatingadmissionpolicies,mutatingadmissionpolicybindings,mutatingwebhookconfigurations,\
+         validatingwebhookconfigurations";
     let ours = "--selector=app.kubernetes.io/name=seccomp-profile";
     let beside = cluster.ok(["get", kinds, ours, "-o", "name"]);
     inside.replace("serviceaccount/default", "").trim().to_owned() + beside.trim()

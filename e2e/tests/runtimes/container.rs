@@ -23,7 +23,7 @@ const ISOLATED: &str = "umount -R /sys/fs/cgroup && mount -t cgroup2 cgroup2 /sy
 const PREFIX: &str = "spe2e-runtimes-";
 
 /// What containerd gives a container that asks for nothing.
-const CAPABILITIES: [&str; 14] = [
+pub(crate) const CAPABILITIES: [&str; 14] = [
     "CAP_CHOWN",
     "CAP_DAC_OVERRIDE",
     "CAP_FSETID",
@@ -119,9 +119,9 @@ impl Root {
 
     /// Starts this container.
     pub(crate) fn run(&self, runtime: &Installed, container: &Container<'_>) -> Start {
-        static STARTS: AtomicU32 = AtomicU32::new(0);
-        let id = format!("{PREFIX}{}-{}", std::process::id(), STARTS.fetch_add(1, Ordering::Relaxed));
-        let group = container.group.map_or_else(|| id.clone(), |group| format!("{id}/{group}"));
+        let groups = Groups::new();
+        let id = groups.name();
+        let group = container.group.map_or_else(|| id.to_owned(), |group| format!("{id}/{group}"));
         let bundle = tempfile::tempdir().unwrap();
         let config = self.config(&group, container);
         fs::write(bundle.path().join("config.json"), config.to_string()).unwrap();
@@ -129,14 +129,12 @@ impl Root {
         let mut command = isolated(runtime, container.options.seconds);
         let state = container.state.map_or_else(|| bundle.path().join("state"), Path::to_owned);
         command.arg("--root").arg(state);
-        command.args(["run", "--bundle"]).arg(bundle.path()).arg(&id);
+        command.args(["run", "--bundle"]).arg(bundle.path()).arg(id);
         if let Some(trace) = container.trace {
             command = traced(&command, trace);
         }
         command.stdin(Stdio::null());
         let output = command.output().unwrap();
-        // A runtime that ended by itself has removed it.
-        remove_groups(&hierarchy().join(&id));
 
         let printed = String::from_utf8(output.stdout).unwrap();
         match output.status.code() {
@@ -218,6 +216,27 @@ fn traced(command: &Command, trace: &Path) -> Command {
     strace.args(["--follow-forks", "--quiet=all", "--trace=seccomp,prctl", "--output"]).arg(trace);
     strace.arg("--").arg(command.get_program()).args(command.get_args());
     strace
+}
+
+/// The name of a container that no other one has, and the cgroups below this name. They are removed when this is dropped: a
+/// runtime that ended by itself has removed them.
+pub(crate) struct Groups(String);
+
+impl Groups {
+    pub(crate) fn new() -> Self {
+        static STARTS: AtomicU32 = AtomicU32::new(0);
+        Self(format!("{PREFIX}{}-{}", std::process::id(), STARTS.fetch_add(1, Ordering::Relaxed)))
+    }
+
+    pub(crate) fn name(&self) -> &str {
+        &self.0
+    }
+}
+
+impl Drop for Groups {
+    fn drop(&mut self) {
+        remove_groups(&hierarchy().join(&self.0));
+    }
 }
 
 /// Where the cgroups of version 2 are.

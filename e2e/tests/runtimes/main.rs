@@ -8,13 +8,17 @@
     reason = "clippy's `allow-unwrap-in-tests` does not cover helper functions of integration tests"
 )]
 
+mod apart;
+mod auditd;
 #[allow(dead_code, reason = "the tests of the model use all of it")]
 #[path = "../../../crates/filter/tests/libseccomp/bpf.rs"]
 mod bpf;
 mod calls;
 mod clock;
 mod container;
+mod costs;
 mod crun;
+mod derived;
 mod differences;
 mod flags;
 mod flood;
@@ -28,6 +32,7 @@ mod records;
 #[path = "../../../crates/filter/tests/libseccomp/sets.rs"]
 mod sets;
 mod several;
+mod short_lived;
 mod startup;
 mod verdicts;
 mod words;

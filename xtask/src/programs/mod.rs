@@ -15,7 +15,7 @@ use std::{env, fs};
 
 pub use module::Module;
 use recipe::{Batch, Recipe, chart_recipes, recipes};
-pub use recipe::{CONTAINERD, KUBERNETES, OtherRelease};
+pub use recipe::{CONTAINERD, CRANE, KUBERNETES, OtherRelease};
 
 use crate::command::CommandError;
 use crate::file_lock::FileLock;
@@ -136,6 +136,16 @@ impl Programs {
     pub fn build_registries() -> Result<Self, ProgramsError> {
         let programs = Self(cache().join("registries"));
         programs.build_those(recipe::registries())?;
+        Ok(programs)
+    }
+
+    /// Builds only `registry` of [`Self::build_registries`], for images that nodes pull.
+    ///
+    /// # Errors
+    /// Same as [`Programs::build`].
+    pub fn build_registry() -> Result<Self, ProgramsError> {
+        let programs = Self(cache().join("registries"));
+        programs.build_those([recipe::registry()])?;
         Ok(programs)
     }
 

@@ -22,7 +22,8 @@ const HELM_UNITTEST: &str = "1.1.2";
 const KUBECONFORM: &str = "0.8.0";
 const KIND: &str = "0.33.0";
 const DISTRIBUTION: &str = "3.1.2";
-const CRANE: &str = "0.22.1";
+/// The crane that tests use, and the registry of its module.
+pub const CRANE: &str = "0.22.1";
 const ORAS: &str = "1.3.6";
 const COSIGN: &str = "3.1.3";
 
@@ -278,10 +279,15 @@ pub(super) fn chart_recipes() -> [Recipe; 4] {
     ]
 }
 
+/// The registry of the distribution project.
+pub(super) const fn registry() -> Recipe {
+    Recipe::plain("registry", ("github.com/distribution/distribution/v3", "/cmd/registry"), DISTRIBUTION)
+}
+
 /// Registries of others, and what writes to them.
 pub(super) const fn registries() -> [Recipe; 3] {
     [
-        Recipe::plain("registry", ("github.com/distribution/distribution/v3", "/cmd/registry"), DISTRIBUTION),
+        registry(),
         Recipe::plain("crane", ("github.com/google/go-containerregistry", "/cmd/crane"), CRANE),
         Recipe::plain("oras", ("oras.land/oras", "/cmd/oras"), ORAS),
     ]

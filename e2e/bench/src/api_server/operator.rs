@@ -49,12 +49,12 @@ pub fn build_operator(release: bool) -> Result<PathBuf, ApiServerError> {
     Ok(build_program(repository(), "operator", release)?)
 }
 
-/// Builds the admission webhook of this workspace quickly.
+/// Builds the admission webhook of this workspace; `release` as in the images, else quickly.
 ///
 /// # Errors
 /// It does not build.
-pub fn build_admission() -> Result<PathBuf, ApiServerError> {
-    Ok(build_program(repository(), "admission", false)?)
+pub fn build_admission(release: bool) -> Result<PathBuf, ApiServerError> {
+    Ok(build_program(repository(), "admission", release)?)
 }
 
 impl AdmissionProcess {
