@@ -10,7 +10,7 @@ use crate::functions::FunctionId;
 use crate::space::{Object, ObjectId, Slot, Space};
 
 /// How far before an address data is read: compilers subtract the lowest index of an array.
-const BEFORE: u64 = 4096;
+pub(crate) const BEFORE: u64 = 4096;
 
 /// What code can read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]

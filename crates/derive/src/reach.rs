@@ -124,6 +124,8 @@ pub(crate) struct Reach {
     pub(crate) stores: Vec<Store>,
     /// Addresses of data that code has.
     pub(crate) data_addresses: Vec<u64>,
+    /// Numbers in code at fixed addresses that can be addresses of data, such as that of an array with an index.
+    pub(crate) fixed_addresses: Vec<u64>,
     data: Data,
     /// Where functions go on when an exception passes through them.
     pub(crate) landing: Vec<u64>,
@@ -146,6 +148,7 @@ impl Reach {
             kernel_entries: Vec::new(),
             stores: Vec::new(),
             data_addresses: Vec::new(),
+            fixed_addresses: Vec::new(),
             data: Data::default(),
             landing: Vec::new(),
             leaving: Vec::new(),
@@ -329,14 +332,22 @@ impl Reach {
         if let Some(address) = named_address(it) {
             self.address(space, id, it, address);
         }
+        // Only a program with fixed addresses has them in instructions.
+        if !self.is_fixed(space, id) {
+            return;
+        }
         for operand in 0..it.op_count() {
             let value = match it.op_kind(operand) {
                 OpKind::Immediate32 | OpKind::Immediate32to64 | OpKind::Immediate64 => it.immediate(operand),
+                OpKind::Memory if named_address(it).is_none() => it.memory_displacement64(),
                 _ => continue,
             };
-            // Only a program with fixed addresses has them in instructions.
-            if self.is_fixed(space, id) && space.is_code(value) {
-                self.taken(space, id, at, value);
+            if space.is_code(value) {
+                if it.op_kind(operand) != OpKind::Memory {
+                    self.taken(space, id, at, value);
+                }
+            } else if space.at(value).is_some() {
+                self.fixed_addresses.push(value);
             }
         }
     }
@@ -430,6 +441,8 @@ impl Reach {
         self.stores.dedup();
         self.data_addresses.sort_unstable();
         self.data_addresses.dedup();
+        self.fixed_addresses.sort_unstable();
+        self.fixed_addresses.dedup();
         self.landing.sort_unstable();
         self.landing.dedup();
         self.leaving = self.calls.iter().filter(|it| !it.is_call).map(|it| it.from).collect();

@@ -338,14 +338,12 @@ impl Space {
             let value = target.wrapping_add(relocation.addend as u64);
             slots.push(Slot { address, value, is_private, is_indirect: is_indirect || by_symbol });
         }
-        if elf.is_fixed {
-            fixed_pointers(elf, &mut slots);
-        }
+        let variables = if elf.is_fixed { fixed_pointers(elf, &mut slots) } else { Vec::new() };
         // The loader's tables come in this order, and a later one overwrites.
         slots.sort_by_key(|slot| slot.address);
         slots.dedup_by_key(|slot| slot.address);
         let known = slots.iter().filter(|slot| !slot.is_private).map(|slot| slot.value);
-        self.pointers.extend(known);
+        self.pointers.extend(known.chain(variables));
         self.copied.extend(copied);
         slots.shrink_to_fit();
         let object = &mut self.objects[id.0 as usize];
@@ -369,8 +367,10 @@ impl Space {
     }
 }
 
-/// The addresses of code in the data of a program with fixed addresses, which has no relocations for them.
-fn fixed_pointers(elf: &Elf, slots: &mut Vec<Slot>) {
+/// Adds the addresses of code in the data of a program with fixed addresses, which has no relocations for them, and returns
+/// those of variables.
+fn fixed_pointers(elf: &Elf, slots: &mut Vec<Slot>) -> Vec<u64> {
+    let mut variables = Vec::new();
     let symbols = elf.dynamic.get(elf::DT_SYMTAB);
     let symbols = symbols.map(|start| start..start + elf.symbols.all().len() as u64 * 24);
     for segment in &elf.segments {
@@ -383,15 +383,18 @@ fn fixed_pointers(elf: &Elf, slots: &mut Vec<Slot>) {
         for (index, word) in words.iter().enumerate() {
             let (address, value) =
                 (segment.address + skipped as u64 + index as u64 * 8, u64::from_le_bytes(*word));
-            if value == 0
-                || !elf.is_code(value)
-                || elf.is_code(address)
-                || symbols.as_ref().is_some_and(|it| it.contains(&address))
-            {
+            let is_known = || symbols.as_ref().is_some_and(|it| it.contains(&address));
+            if value == 0 || elf.is_code(address) || is_known() {
+                continue;
+            }
+            if !elf.is_code(value) {
+                let is_variable = elf.segment(value).is_some_and(|it| it.writable);
+                variables.extend(is_variable.then_some(value));
                 continue;
             }
             let in_table = elf.section(address).is_some_and(|it| it.name.starts_with(".got"));
             slots.push(Slot { address, value, is_private: in_table, is_indirect: false });
         }
     }
+    variables
 }

@@ -388,3 +388,23 @@ fn a_number_is_found_if_the_address_of_its_wrapper_is_passed_on_the_stack_or_jum
     let source = format!("{raw}{source}");
     each(&source, |found, calls| assert!(!found.is_complete() || calls.contains(&135), "{calls:?}"));
 }
+
+#[test]
+fn a_number_in_a_variable_that_a_pointer_to_the_variable_beside_it_can_write_is_open() {
+    for source in [
+        // An array, by the address of its beginning.
+        "static long numbers[4] = { 39, 39, 39, 39 };
+         APART void fill(long *at, long count) { for (long i = 0; i < count; i++) at[i] = 102; }
+         void _start(void) { fill(numbers, input); KERNEL(numbers[2]); KERNEL(60); }",
+        // A structure whose address another variable has.
+        "static struct { long count, number; } it = { 1, 39 };
+         static long *volatile all = &it.count;
+         APART void change(long *at) { at[1] = 102; }
+         void _start(void) { if (input) change(all); KERNEL(it.number); KERNEL(60); }",
+        // An array that is written with a lower index than its first.
+        "static long numbers[4] = { 39, 39, 39, 39 };
+         void _start(void) { numbers[input - 7] = 102; KERNEL(numbers[0]); KERNEL(60); }",
+    ] {
+        each(source, |found, calls| assert!(!found.is_complete(), "{source}: {calls:?}"));
+    }
+}

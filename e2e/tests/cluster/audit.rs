@@ -84,9 +84,11 @@ fn names_deleted_profiles(cluster: &Cluster) -> bool {
     let uids: Vec<&Value> =
         profiles["items"].as_array().unwrap().iter().map(|profile| &profile["metadata"]["uid"]).collect();
     let reports = list("nodeprofilestatuses");
-    let excluded = reports["items"].as_array().unwrap().iter().filter_map(|report| {
-        report.pointer("/spec/excludedProfiles").and_then(Value::as_object)
-    });
+    let excluded = reports["items"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .filter_map(|report| report.pointer("/spec/excludedProfiles").and_then(Value::as_object));
     excluded.flat_map(|entries| entries.values()).any(|uid| !uids.contains(&uid))
 }
 

@@ -5,6 +5,7 @@ use iced_x86::Register;
 use super::place::{Place, innermost, replace_innermost};
 use super::solver::{Next, Open, Origin, Solver, State, Values};
 use super::why::Why;
+use crate::data::BEFORE;
 use crate::reach::Store;
 
 impl Solver<'_> {
@@ -21,8 +22,8 @@ impl Solver<'_> {
         let unknown = Open { at, from, why: Why::Memory };
         let Some(first) = self.first_value(address) else { return values.open.push(unknown) };
         if self.is_writable(address) {
-            let is_shared = self.reach.data_addresses.binary_search(&address).is_ok();
-            if is_shared || self.space.is_pointed_at(address) {
+            let is_pointer = innermost(&state.place).is_some();
+            if self.may_be_written_through(address, is_pointer) {
                 return values.open.push(unknown);
             }
             self.stores(state, address, values, next);
@@ -42,6 +43,29 @@ impl Solver<'_> {
                 }
             }
         }
+    }
+
+    /// Whether code may write to a variable by an address: by its own, or by one from which code goes on to it. That is up to
+    /// the end of the section, and [`BEFORE`] bytes before the address, because the file does not say what is an array.
+    ///
+    /// A pointer to a structure that holds a number is taken for no part of an array, and in Go an address leads to its own
+    /// variable alone.
+    fn may_be_written_through(&self, address: u64, is_pointer: bool) -> bool {
+        let (mut first, mut last) = (address, address);
+        if let Some((_, object)) = self.space.at(address)
+            && object.elf.go.is_none()
+            && !is_pointer
+        {
+            let section = object.elf.section(address - object.base);
+            first = section.map_or(0, |section| section.address) + object.base;
+            last = address.saturating_add(BEFORE);
+        }
+        [&*self.reach.data_addresses, &self.reach.fixed_addresses, self.space.pointers()].into_iter().any(
+            |all| {
+                let next = all.partition_point(|it| *it < first);
+                all.get(next).is_some_and(|it| *it <= last)
+            },
+        )
     }
 
     /// What a word of memory has when the program begins.
