@@ -255,11 +255,6 @@ impl Space {
         self.pointers.dedup();
     }
 
-    /// Whether data has an address.
-    pub(crate) fn is_pointed_at(&self, address: u64) -> bool {
-        self.pointers.binary_search(&address).is_ok()
-    }
-
     /// The addresses that data has, sorted.
     pub(crate) fn pointers(&self) -> &[u64] {
         &self.pointers

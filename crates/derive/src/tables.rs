@@ -77,6 +77,24 @@ pub(crate) fn table_targets(space: &Space, function: &Function, code: &[Instruct
     }
 }
 
+/// Whether the indirect call or jump at an index goes to an address that it calculates, as far as it is not known that it
+/// reads it.
+pub(crate) fn is_calculated(code: &[Instruction], index: usize) -> bool {
+    let call = &code[index];
+    if call.op0_kind() != OpKind::Register {
+        return false;
+    }
+    let Some(written) = last_write(code, index, call.op0_register().full_register()) else { return true };
+    let write = &code[written];
+    let is_read = write.mnemonic() == Mnemonic::Mov && write.op1_kind() == OpKind::Memory;
+    !is_read && write.mnemonic() != Mnemonic::Lea
+}
+
+/// The places of code to which an array of distances leads that begins at an address.
+pub(crate) fn places_by_distance(space: &Space, function: &Function, array: u64) -> Vec<u64> {
+    entries(space, function, array, 4, Some(limits::TABLE_ENTRIES), Some(array))
+}
+
 /// A table of addresses, which the instruction at an index reads for a jump.
 fn absolute(space: &Space, function: &Function, code: &[Instruction], jump: usize, index: usize) -> Jump {
     let load = &code[index];

@@ -20,10 +20,16 @@ APART long anything(void) { long low; __asm__ volatile("rdtsc" : "=a"(low) : : "
 
 /// The calls of a program without a library, compiled with and without optimisation.
 fn each(source: &str, check: impl Fn(&Derived, BTreeSet<u32>)) {
+    each_with(source, &[], check);
+}
+
+/// The same with more options of the compiler.
+fn each_with(source: &str, more: &[&str], check: impl Fn(&Derived, BTreeSet<u32>)) {
     let folder = tempfile::tempdir().unwrap();
     for level in ["-O0", "-O2"] {
         for link in ["-static", "-static-pie"] {
             let options = ["-nostdlib", "-ffreestanding", "-fno-stack-protector", level, link];
+            let options = [&options, more].concat();
             let program = compile(folder.path(), "program", &format!("{HEAD}{source}"), &options);
             let found = derived(&Machine::default(), &program);
             check(&found, found.calls.iter().map(|call| call.number).collect());
@@ -407,4 +413,38 @@ fn a_number_in_a_variable_that_a_pointer_to_the_variable_beside_it_can_write_is_
     ] {
         each(source, |found, calls| assert!(!found.is_complete(), "{source}: {calls:?}"));
     }
+}
+
+/// As in relative tables of virtual functions.
+#[test]
+fn functions_are_reached_whose_addresses_stand_in_data_as_distances() {
+    let assembler = r#"__asm__(".type one, @function; one: mov $39, %eax; syscall; ret; .size one, .-one;"
+        ".type two, @function; two: mov $102, %eax; syscall; ret; .size two, .-two;"
+        ".section .rodata; .balign 4; table: .long one - table, two - table, 7; .text");
+        extern const int table[] __attribute__((visibility("hidden")));"#;
+    let source = format!(
+        "{assembler} APART void call(void) {{ ((void (*)(void)) ((char *) table + table[input & 1]))(); }}
+         void _start(void) {{ call(); KERNEL(60); }}"
+    );
+    for position in [["-fPIE"].as_slice(), &["-fno-pie", "-no-pie"]] {
+        each_with(&source, position, |found, calls| {
+            assert!(found.is_complete(), "{:#?}", found.findings);
+            assert_eq!(calls, BTreeSet::from([39, 60, 102]), "{position:?}");
+        });
+    }
+}
+
+#[test]
+fn functions_are_reached_that_code_of_the_large_model_names_by_distances() {
+    let source = "
+        APART void one(void) { KERNEL(39); }
+        APART void two(void) { KERNEL(102); }
+        static void (*functions[])(void) = { one, two };
+        APART void three(long number) { KERNEL(number); }
+        void _start(void) { functions[input & 1](); three(104); KERNEL(60); }";
+    each_with(source, &["-mcmodel=large", "-fPIC"], |found, calls| {
+        assert!(calls.is_superset(&BTreeSet::from([39, 60, 102])), "{calls:?}");
+        // How `three` is called is not followed: its number is known or open, and not missing.
+        assert!(calls.contains(&104) || !found.is_complete(), "{calls:?}");
+    });
 }

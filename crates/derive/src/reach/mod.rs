@@ -4,7 +4,9 @@
 //! It is an over-approximation: a function counts as reached as soon as reached code, or data that reached code can read, has
 //! its address, because an indirect call may then lead to it.
 
-use iced_x86::{Code as Opcode, FlowControl, Instruction, Mnemonic, OpKind};
+mod addresses;
+
+use iced_x86::{Code as Opcode, FlowControl, Instruction};
 
 use crate::branch::{falls_through, named_address, near_target};
 use crate::code::{Code, thunk};
@@ -273,6 +275,11 @@ impl Reach {
         let mut sources = Sources::new(space, &code);
         for (index, it) in code.instructions.iter().enumerate() {
             self.instruction(space, id, it, &mut || sources.of(index));
+            let is_open =
+                it.flow_control() == FlowControl::IndirectCall || code.open_jumps.contains(&it.ip());
+            if is_open {
+                self.distances(space, id, &code.instructions, index);
+            }
         }
         for (at, targets) in &code.tables {
             for target in targets.iter().filter(|it| !(function.start..function.end).contains(it)) {
@@ -329,74 +336,7 @@ impl Reach {
             self.branch(space, id, it, source);
             return;
         }
-        if let Some(address) = named_address(it) {
-            self.address(space, id, it, address);
-        }
-        // Only a program with fixed addresses has them in instructions.
-        if !self.is_fixed(space, id) {
-            return;
-        }
-        for operand in 0..it.op_count() {
-            let value = match it.op_kind(operand) {
-                OpKind::Immediate32 | OpKind::Immediate32to64 | OpKind::Immediate64 => it.immediate(operand),
-                OpKind::Memory if named_address(it).is_none() => it.memory_displacement64(),
-                _ => continue,
-            };
-            if space.is_code(value) {
-                if it.op_kind(operand) != OpKind::Memory {
-                    self.taken(space, id, at, value);
-                }
-            } else if space.at(value).is_some() {
-                self.fixed_addresses.push(value);
-            }
-        }
-    }
-
-    fn is_fixed(&self, space: &Space, id: FunctionId) -> bool {
-        space.get(self.functions.get(id).object).elf.is_fixed
-    }
-
-    /// An instruction that is no jump has an address.
-    fn address(&mut self, space: &Space, id: FunctionId, it: &Instruction, address: u64) {
-        let at = it.ip();
-        if it.mnemonic() == Mnemonic::Lea {
-            if space.is_code(address) {
-                self.taken(space, id, at, address);
-            } else {
-                self.data_addresses.push(address);
-                self.data.refer(Part::Thing(address), Some(id));
-            }
-            return;
-        }
-        match space.slot(address) {
-            Some(slot) if slot.is_private && space.is_code(slot.value) => {
-                self.taken(space, id, at, slot.value);
-            }
-            Some(slot) if slot.is_private => {
-                self.data_addresses.push(slot.value);
-                self.data.refer(Part::Thing(slot.value), Some(id));
-            }
-            _ => {
-                if it.op0_kind() == OpKind::Memory {
-                    self.stores.push(Store { address, at, from: id });
-                }
-                self.data.refer(Part::Bytes(address, it.memory_size().size() as u64), Some(id));
-            }
-        }
-    }
-
-    fn taken(&mut self, space: &Space, id: FunctionId, at: u64, address: u64) {
-        let own = self.functions.get(id);
-        // A place of its own, and no call of itself.
-        if own.start < address && address < own.end && own.is_whole {
-            return;
-        }
-        self.taken.push(Taken { target: final_target(space, address), at, from: Some(id), is_data: false });
-        // Who only runs it does not use what it returns.
-        if self.depths[id.0 as usize] == Depth::Runs {
-            return;
-        }
-        self.edge(space, How::Address, id, at, address);
+        self.operands(space, id, it);
     }
 
     fn branch(
