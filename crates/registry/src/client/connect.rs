@@ -37,6 +37,10 @@ pub(super) enum ConnectError {
     Timeout,
 }
 
+/// The most connections, of all hosts, of which one is kept when nothing uses it any more. With TLS each takes some tens of
+/// KiB, and who names an image decides about the host.
+const MOST_KEPT: usize = 32;
+
 /// How connections are made.
 #[derive(Clone)]
 pub(super) struct Connector(Arc<Inner>);
@@ -45,6 +49,8 @@ struct Inner {
     reach: Reach,
     time: Duration,
     tls: TlsConnector,
+    /// Of which each connection has a clone.
+    open: Arc<()>,
 }
 
 impl Connector {
@@ -54,7 +60,8 @@ impl Connector {
             .with_safe_default_protocol_versions()?
             .with_root_certificates(roots)
             .with_no_client_auth();
-        Ok(Self(Arc::new(Inner { reach, time, tls: TlsConnector::from(Arc::new(config)) })))
+        let tls = TlsConnector::from(Arc::new(config));
+        Ok(Self(Arc::new(Inner { reach, time, tls, open: Arc::new(()) })))
     }
 
     async fn connect(&self, uri: &Uri) -> Result<Io, ConnectError> {
@@ -74,11 +81,11 @@ impl Connector {
         let tcp = self.tcp(host, bare, port).await?;
         tcp.set_nodelay(true)?;
         if is_plain {
-            return Ok(Io::new(tcp));
+            return Ok(Io::new(tcp, &self.0.open));
         }
         let name =
             ServerName::try_from(bare.to_owned()).map_err(|_| ConnectError::Unreachable(Unreachable::Url))?;
-        Ok(Io::new(self.0.tls.connect(name, tcp).await?))
+        Ok(Io::new(self.0.tls.connect(name, tcp).await?, &self.0.open))
     }
 
     /// Connects to one of the addresses of a name, which was resolved once: an address that has been checked cannot be
@@ -131,17 +138,26 @@ trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
 impl<T: AsyncRead + AsyncWrite + Send + Unpin> Stream for T {}
 
 /// A connection, with TLS or without.
-pub(super) struct Io(TokioIo<Box<dyn Stream>>);
+pub(super) struct Io {
+    stream: TokioIo<Box<dyn Stream>>,
+    /// Whose clones are counted.
+    open: Arc<()>,
+}
 
 impl Io {
-    fn new(stream: impl Stream + 'static) -> Self {
-        Self(TokioIo::new(Box::new(stream)))
+    fn new(stream: impl Stream + 'static, open: &Arc<()>) -> Self {
+        Self { stream: TokioIo::new(Box::new(stream)), open: Arc::clone(open) }
     }
 }
 
 impl Connection for Io {
     fn connected(&self) -> Connected {
-        Connected::new()
+        let connected = Connected::new();
+        // The connector has one, too.
+        if Arc::strong_count(&self.open) > MOST_KEPT + 1 {
+            connected.poison();
+        }
+        connected
     }
 }
 
@@ -151,7 +167,7 @@ impl Read for Io {
         context: &mut Context<'_>,
         buffer: ReadBufCursor<'_>,
     ) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.0).poll_read(context, buffer)
+        Pin::new(&mut self.stream).poll_read(context, buffer)
     }
 }
 
@@ -161,14 +177,14 @@ impl Write for Io {
         context: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.0).poll_write(context, bytes)
+        Pin::new(&mut self.stream).poll_write(context, bytes)
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.0).poll_flush(context)
+        Pin::new(&mut self.stream).poll_flush(context)
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.0).poll_shutdown(context)
+        Pin::new(&mut self.stream).poll_shutdown(context)
     }
 }
