@@ -2,11 +2,12 @@
 
 use std::collections::BTreeSet;
 
-use iced_x86::{Instruction, Mnemonic, OpKind};
+use iced_x86::{FlowControl, Instruction, Mnemonic, OpKind};
 use object::elf;
 
 use super::{Depth, How, Reach, Store, Taken, final_target};
 use crate::branch::named_address;
+use crate::code::Code;
 use crate::data::Part;
 use crate::elf::Elf;
 use crate::functions::FunctionId;
@@ -85,14 +86,18 @@ impl Reach {
 
     /// The functions that a call can reach whose address is calculated from an array of distances: from each array whose
     /// address the calling function has, until it leads to something else.
-    pub(super) fn distances(&mut self, space: &Space, id: FunctionId, code: &[Instruction], index: usize) {
-        if !is_calculated(code, index) {
-            return;
-        }
+    pub(super) fn distances(&mut self, space: &Space, id: FunctionId, code: &Code) {
+        let all = &code.instructions;
+        let is_open = |index: usize| {
+            let it = &all[index];
+            let is_call = it.flow_control() == FlowControl::IndirectCall;
+            (is_call || code.open_jumps.contains(&it.ip())) && is_calculated(all, index)
+        };
+        let Some(first) = (0..all.len()).find(|index| is_open(*index)) else { return };
         let function = *self.functions.get(id);
         let is_fixed = space.get(function.object).elf.is_fixed;
         let mut arrays = BTreeSet::new();
-        for it in code {
+        for it in all {
             arrays.extend(named_address(it).filter(|_| it.mnemonic() == Mnemonic::Lea));
             arrays.extend(fixed_addresses(it).map(|it| it.0).filter(|_| is_fixed));
         }
@@ -102,7 +107,7 @@ impl Reach {
                 if !called.is_some_and(|called| called.start == target || !called.is_whole) {
                     break;
                 }
-                self.taken(space, id, code[index].ip(), target);
+                self.taken(space, id, all[first].ip(), target);
             }
         }
     }

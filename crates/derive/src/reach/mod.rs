@@ -275,12 +275,8 @@ impl Reach {
         let mut sources = Sources::new(space, &code);
         for (index, it) in code.instructions.iter().enumerate() {
             self.instruction(space, id, it, &mut || sources.of(index));
-            let is_open =
-                it.flow_control() == FlowControl::IndirectCall || code.open_jumps.contains(&it.ip());
-            if is_open {
-                self.distances(space, id, &code.instructions, index);
-            }
         }
+        self.distances(space, id, &code);
         for (at, targets) in &code.tables {
             for target in targets.iter().filter(|it| !(function.start..function.end).contains(it)) {
                 self.edge(space, How::Table, id, *at, *target);
