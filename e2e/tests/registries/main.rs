@@ -9,6 +9,11 @@
     reason = "clippy's `allow-unwrap-in-tests` does not cover helper functions of integration tests"
 )]
 
+mod contents;
+mod differences;
+mod folder;
+mod ours;
+mod raw;
 #[path = "../registry_process/mod.rs"]
 mod registry_process;
 mod server;
@@ -32,6 +37,11 @@ fn servers() -> [Server; 4] {
     let servers = [Server::distribution(), Server::crane(), Server::of_debian(), Server::with_referrers()];
     servers.iter().for_each(Server::push_image);
     servers
+}
+
+/// The registries in the order of the tables, without an image.
+fn servers_to_compare() -> [Server; 4] {
+    [Server::of_debian(), Server::distribution(), Server::crane(), Server::with_referrers()]
 }
 
 /// The digest of the artifact that `attach` names.

@@ -27,6 +27,8 @@ static PLUGIN: LazyLock<PathBuf> =
 /// A registry that runs until this is dropped, and the folder of somebody who uses it.
 pub(crate) struct Server {
     _process: RegistryProcess,
+    /// What the tests call it.
+    name: &'static str,
     host: String,
     has_tls: bool,
     /// Whether it has the API for referrers.
@@ -43,7 +45,7 @@ impl Server {
         let users = format!("{USER}:{HASH}\n");
         let address = Ipv4Addr::LOCALHOST.into();
         let process = RegistryProcess::distribution(&PROGRAMS, folder.path(), address, Some(&users));
-        let server = Self::of(process, folder, true);
+        let server = Self::of("distribution", process, folder, true);
         server.log_in();
         server
     }
@@ -57,7 +59,7 @@ impl Server {
             let tokens = tokens.insert(Tokens::start(identity, USER, PASSWORD, folder.path()));
             Some(tokens.options())
         });
-        let server = Self { tokens, ..Self::of(process, folder, true) };
+        let server = Self { tokens, ..Self::of("distribution with tokens", process, folder, true) };
         server.log_in();
         server
     }
@@ -75,7 +77,7 @@ impl Server {
         let users = logins(folder.path(), &format!("{USER}:{HASH}\n"));
         let address = Ipv4Addr::LOCALHOST.into();
         let process = RegistryProcess::of_distribution(registry, folder.path(), address, |_| Some(users));
-        let server = Self::of(process, folder, true);
+        let server = Self::of("Debian's", process, folder, true);
         server.log_in();
         server
     }
@@ -96,7 +98,7 @@ impl Server {
         let mut registry = Command::new(&*BUILT);
         registry.args([CERTIFICATE, KEY].map(|name| folder.path().join(name))).args([USER, PASSWORD]);
         let process = RegistryProcess::start(registry, port_of_crane);
-        let server = Self { has_api: true, ..Self::of(process, folder, true) };
+        let server = Self { has_api: true, ..Self::of("crane's with referrers", process, folder, true) };
         server.log_in();
         server
     }
@@ -106,12 +108,27 @@ impl Server {
         let mut registry = PROGRAMS.command("crane");
         registry.args(["registry", "serve", "--address", "127.0.0.1:0"]);
         let process = RegistryProcess::start(registry, port_of_crane);
-        Self::of(process, tempfile::tempdir().unwrap(), false)
+        Self::of("crane's", process, tempfile::tempdir().unwrap(), false)
     }
 
-    fn of(process: RegistryProcess, folder: TempDir, has_tls: bool) -> Self {
+    fn of(name: &'static str, process: RegistryProcess, folder: TempDir, has_tls: bool) -> Self {
         let host = format!("127.0.0.1:{}", process.port());
-        Self { _process: process, host, has_tls, has_api: false, folder, tokens: None }
+        Self { _process: process, name, host, has_tls, has_api: false, folder, tokens: None }
+    }
+
+    /// What the tests call it.
+    pub(crate) fn name(&self) -> &'static str {
+        self.name
+    }
+
+    /// The address and the port.
+    pub(crate) fn host(&self) -> &str {
+        &self.host
+    }
+
+    /// Whether it is asked with TLS.
+    pub(crate) fn has_tls(&self) -> bool {
+        self.has_tls
     }
 
     /// For what tokens were asked of its service: the status of the answer and the scope.
@@ -214,11 +231,19 @@ impl Server {
 
     /// What oras finds that refers to the image with a profile.
     pub(crate) fn discover(&self) -> Vec<Value> {
-        let how = ["discover", &self.image(), "--format", "json"];
+        let of_type = self.discover_by(&["--artifact-type", TYPE]);
+        if !self.has_api {
+            return of_type;
+        }
         // The registry with the API for referrers says of each the type of its configuration, whatever type the artifact
         // has, so that oras finds none by the type.
-        let of_type: &[&str] = if self.has_api { &[] } else { &["--artifact-type", TYPE] };
-        let found: Value = serde_json::from_str(&self.oras(&[&how, of_type].concat())).unwrap();
+        assert_eq!(of_type, Vec::<Value>::new());
+        self.discover_by(&[])
+    }
+
+    fn discover_by(&self, more: &[&str]) -> Vec<Value> {
+        let how = ["discover", &self.image(), "--format", "json"];
+        let found: Value = serde_json::from_str(&self.oras(&[&how, more].concat())).unwrap();
         found["referrers"].as_array().unwrap().clone()
     }
 

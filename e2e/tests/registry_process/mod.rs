@@ -54,7 +54,7 @@ impl RegistryProcess {
         let mut config = json!({
             "version": "0.1",
             "log": { "level": "info" },
-            "storage": { "filesystem": { "rootdirectory": path("data") } },
+            "storage": { "filesystem": { "rootdirectory": path("data") }, "delete": { "enabled": true } },
             "http": {
                 "addr": format!("{address}:0"),
                 "tls": { "certificate": path(CERTIFICATE), "key": path(KEY) },
