@@ -7,6 +7,7 @@
 )]
 
 mod narrowing;
+mod questions;
 mod signing;
 
 use std::collections::BTreeSet;
@@ -28,8 +29,13 @@ fn image(registry: &RunningRegistry, tag: usize) -> Reference {
 
 /// A client that may ask it.
 fn client(registry: &RunningRegistry) -> Client {
+    client_of(&[registry])
+}
+
+/// A client that may ask these.
+fn client_of(registries: &[&RunningRegistry]) -> Client {
     let _ = rustls::crypto::ring::default_provider().install_default();
-    let names: BTreeSet<_> = [host(registry)].into();
+    let names: BTreeSet<_> = registries.iter().map(|registry| host(registry)).collect();
     let reach = Reach { plain: names.clone(), inside: names, networks: Vec::new() };
     let time = Duration::from_mins(1);
     let roots = std::iter::empty::<rustls::pki_types::CertificateDer<'_>>();
