@@ -6,6 +6,7 @@ mod certificates;
 mod gated;
 mod given;
 mod images;
+mod killed;
 mod measured;
 mod others;
 mod removal;
