@@ -52,4 +52,4 @@ pub use login::{Fingerprint, Login};
 pub use protocol::{Reach, Unreachable};
 pub use pull::{Pull, PullError};
 pub use reference::{Prefix, PrefixError, Reference, ReferenceError, Repository, Tag};
-pub use signature::{Fault, KeyError, Keys};
+pub use signature::{Fault, KeyError, Keys, OtherKey};

@@ -1,24 +1,14 @@
 //! The keys that signatures are verified with.
 
-use ring::signature::{ECDSA_P256_SHA256_ASN1, UnparsedPublicKey};
 use rustls::pki_types::SubjectPublicKeyInfoDer;
 use rustls::pki_types::pem::PemObject;
 
 use super::bundle::{Fault, verify};
+use super::key::{Key, OtherKey};
 use crate::Digest;
 
 /// The most keys.
 const MOST_KEYS: usize = 16;
-
-/// What stands before the 65 bytes of an uncompressed point in the `SubjectPublicKeyInfo` of a key on the curve P-256
-/// (RFC 5480, section 2): DER leaves no other way to write it.
-pub(crate) const P256: [u8; 26] = [
-    0x30, 0x59, 0x30, 0x13, 0x06, 0x07, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x02, 0x01, 0x06, 0x08, 0x2a, 0x86,
-    0x48, 0xce, 0x3d, 0x03, 0x01, 0x07, 0x03, 0x42, 0x00,
-];
-/// An uncompressed point, which begins with [`UNCOMPRESSED`].
-type Point = [u8; 65];
-const UNCOMPRESSED: u8 = 4;
 
 /// Why there are no keys.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -33,16 +23,21 @@ pub enum KeyError {
     #[error("there are {0} keys; at most {MOST_KEYS} are possible")]
     TooMany(usize),
     /// One is of another kind.
-    #[error("key {} is not an ECDSA key on the curve P-256, which `cosign generate-key-pair` makes", .index + 1)]
+    #[error(
+        "key {} is {kind}; expected an ECDSA key on the curve P-256, which `cosign generate-key-pair` makes, or on P-384, \
+         or an RSA key of 2048, 3072 or 4096 bits with the exponent 65537", .index + 1
+    )]
     Kind {
         /// Its index.
         index: usize,
+        /// What it is.
+        kind: OtherKey,
     },
 }
 
 /// Public keys, of which one must have made a signature.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Keys(Vec<Point>);
+pub struct Keys(Vec<Key>);
 
 impl Keys {
     /// Reads public keys as PEM.
@@ -58,11 +53,10 @@ impl Keys {
         if found.len() > MOST_KEYS {
             return Err(KeyError::TooMany(found.len()));
         }
-        let point = |(index, key): (usize, &SubjectPublicKeyInfoDer<'_>)| {
-            let point = key.as_ref().strip_prefix(&P256).and_then(|it| Point::try_from(it).ok());
-            point.filter(|it| it[0] == UNCOMPRESSED).ok_or(KeyError::Kind { index })
+        let read = |(index, key): (usize, &SubjectPublicKeyInfoDer<'_>)| {
+            Key::read(key.as_ref()).map_err(|kind| KeyError::Kind { index, kind })
         };
-        Ok(Self(found.iter().enumerate().map(point).collect::<Result<_, _>>()?))
+        Ok(Self(found.iter().enumerate().map(read).collect::<Result<_, _>>()?))
     }
 
     /// Verifies that one of them has signed the manifest with this digest, in this bundle.
@@ -73,12 +67,9 @@ impl Keys {
         verify(bundle, manifest, self)
     }
 
-    /// Whether one of them has made this signature of these bytes: ECDSA with SHA-256, in ASN.1.
+    /// Whether one of them has made this signature of these bytes.
     pub(super) fn verify(&self, bytes: &[u8], signature: &[u8]) -> bool {
-        let verifies = |key: &Point| {
-            UnparsedPublicKey::new(&ECDSA_P256_SHA256_ASN1, key).verify(bytes, signature).is_ok()
-        };
-        self.0.iter().any(verifies)
+        self.0.iter().any(|key| key.verify(bytes, signature))
     }
 }
 
@@ -93,9 +84,16 @@ mod tests {
         assert_eq!(Keys::read(one.as_bytes()).unwrap().0.len(), 1);
         assert_eq!(Keys::read(one.repeat(16).as_bytes()).unwrap().0.len(), 16);
         assert_eq!(Keys::read(one.repeat(17).as_bytes()), Err(KeyError::TooMany(17)));
-        // RFC 8410, section 10.1.
-        let ed25519 = "-----BEGIN PUBLIC KEY-----\nMCowBQYDK2VwAyEAGb9ECWmEzf6FQbrBZ9w7lshQhqowtrbLDFw4rXAxZuE=\n-----END PUBLIC KEY-----\n";
-        assert_eq!(Keys::read(format!("{one}{ed25519}").as_bytes()), Err(KeyError::Kind { index: 1 }));
+        for (other, name) in [
+            (include_str!("../../data/cosign-3.1.3/kinds/ed25519.pub"), "key 2 is an Ed25519 key; expected"),
+            (
+                include_str!("../../data/cosign-3.1.3/kinds/p521.pub"),
+                "key 2 is an ECDSA key on the curve P-521; expected",
+            ),
+        ] {
+            let error = Keys::read(format!("{one}{other}").as_bytes()).unwrap_err().to_string();
+            assert!(error.starts_with(name) && error.contains("P-384"), "{error}");
+        }
         let certificate = one.replace("PUBLIC KEY", "CERTIFICATE");
         for none in ["", "some text", &certificate] {
             assert_eq!(Keys::read(none.as_bytes()), Err(KeyError::None), "{none}");
@@ -103,4 +101,46 @@ mod tests {
         let cut = one.split_at(one.len() / 2).0;
         assert!(Keys::read(cut.as_bytes()).is_err());
     }
+
+    #[test]
+    fn what_cosign_has_signed_with_keys_of_other_kinds_is_verified_with_these_keys_alone() {
+        // As cosign 3.1.3 has made them, of keys that openssl has made.
+        let all = [
+            (
+                include_str!("../../data/cosign-3.1.3/kinds/p384.pub"),
+                include_str!("../../data/cosign-3.1.3/kinds/p384.json"),
+            ),
+            (
+                include_str!("../../data/cosign-3.1.3/kinds/rsa2048.pub"),
+                include_str!("../../data/cosign-3.1.3/kinds/rsa2048.json"),
+            ),
+            (
+                include_str!("../../data/cosign-3.1.3/kinds/rsa3072.pub"),
+                include_str!("../../data/cosign-3.1.3/kinds/rsa3072.json"),
+            ),
+            (
+                include_str!("../../data/cosign-3.1.3/kinds/rsa4096.pub"),
+                include_str!("../../data/cosign-3.1.3/kinds/rsa4096.json"),
+            ),
+        ];
+        let manifest: Digest = SIGNED.parse().unwrap();
+        for (number, (key, bundle)) in all.iter().enumerate() {
+            let keys = Keys::read(key.as_bytes()).unwrap();
+            assert_eq!(keys.signed(bundle.as_bytes(), &manifest), Ok(()), "{key}");
+            assert_eq!(keys.signed(bundle.as_bytes(), &Digest::of(b"other")), Err(Fault::OtherManifest));
+            for (other, (key, _)) in all.iter().enumerate() {
+                let keys = Keys::read(key.as_bytes()).unwrap();
+                assert_eq!(keys.signed(bundle.as_bytes(), &manifest).is_ok(), other == number, "{key}");
+            }
+        }
+        let all: String = all.iter().map(|(key, _)| *key).collect();
+        let keys = Keys::read(format!("{}{all}", Signer::new().public_key()).as_bytes()).unwrap();
+        assert_eq!(
+            keys.signed(include_str!("../../data/cosign-3.1.3/kinds/rsa4096.json").as_bytes(), &manifest),
+            Ok(())
+        );
+    }
+
+    /// The manifest that was signed.
+    const SIGNED: &str = "sha256:76ab1ca9072e68d53923d3757bac0f6337f89dc4079dc11c2c07319531e11dab";
 }

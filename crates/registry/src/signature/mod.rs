@@ -11,13 +11,13 @@
 //! Pure: `find/signed` gets the bundles.
 
 mod bundle;
+mod key;
 mod keys;
 
 pub use bundle::Fault;
+pub use key::OtherKey;
 pub use keys::{KeyError, Keys};
 
 pub(crate) use bundle::{LARGEST_BUNDLE, PREDICATE};
 #[cfg(any(test, feature = "testing"))]
 pub(crate) use bundle::{PAYLOAD_TYPE, STATEMENT, encoded};
-#[cfg(any(test, feature = "testing"))]
-pub(crate) use keys::P256;

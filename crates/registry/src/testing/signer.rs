@@ -7,7 +7,14 @@ use ring::signature::{ECDSA_P256_SHA256_ASN1_SIGNING, EcdsaKeyPair, KeyPair};
 
 use crate::Digest;
 use crate::document::media;
-use crate::signature::{P256, PAYLOAD_TYPE, PREDICATE, STATEMENT, encoded};
+use crate::signature::{PAYLOAD_TYPE, PREDICATE, STATEMENT, encoded};
+
+/// What stands before the 65 bytes of an uncompressed point in the `SubjectPublicKeyInfo` of a key on the curve P-256
+/// (RFC 5480, section 2).
+const P256: [u8; 26] = [
+    0x30, 0x59, 0x30, 0x13, 0x06, 0x07, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x02, 0x01, 0x06, 0x08, 0x2a, 0x86,
+    0x48, 0xce, 0x3d, 0x03, 0x01, 0x07, 0x03, 0x42, 0x00,
+];
 
 /// A key pair that exists only here.
 #[derive(Debug)]
