@@ -326,7 +326,7 @@ const UNNAMED: [(&str, &[&str], &str); 18] = [
 /// those that other packages of the workspace add.
 fn dependencies_of(package: &str) -> BTreeSet<String> {
     let mut cargo = Command::new(env!("CARGO"));
-    cargo.args(["tree", "--locked", "--offline", "--edges=normal,build", "--target=all"]);
+    cargo.args(["tree", "--locked", "--edges=normal,build", "--target=all"]);
     cargo.args(["--prefix=none", "--format={p}"]);
     // Of a library every feature counts; a tool has features that add the programs on purpose.
     if repository().join("crates").join(package).is_dir() {
