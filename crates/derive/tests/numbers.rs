@@ -163,6 +163,46 @@ fn a_call_that_does_not_return_ends_the_way_to_a_number() {
 }
 
 #[test]
+fn a_call_that_does_not_return_ends_the_way_to_a_number_in_a_register_that_functions_keep() {
+    // As in musl's `posix_spawn`: the register has something else on the way to the call that does not return.
+    let source = r#"
+        APART void __attribute__((noreturn)) stop(void) { for (;;) KERNEL(231); }
+        void _start(void) {
+            __asm__ volatile("lea (%%rsp), %%r12; cmp $1, %0; jne 2f; call stop; 1: mov %%r12, %%rax; syscall; jmp 3f;"
+                "2: mov $39, %%r12d; jmp 1b; 3:" : : "r"(input) : "rax", "rcx", "r11", "r12", "memory");
+            KERNEL(60);
+        }"#;
+    exactly(source, &[39, 60, 231]);
+}
+
+#[test]
+fn a_function_is_followed_in_a_register_that_has_something_else_behind_a_call_that_does_not_return() {
+    // As Rust's compiler keeps the address of `syscall`.
+    let source = r#"
+        APART void __attribute__((noreturn)) stop(void) { for (;;) KERNEL(231); }
+        APART long wrapper(long number) { return KERNEL(number); }
+        void _start(void) {
+            __asm__ volatile("lea input(%%rip), %%r12; cmp $2, %0; je 2f; lea wrapper(%%rip), %%r12; cmp $1, %0; je 1f;"
+                "mov $39, %%edi; call *%%r12; jmp 3f; 1: call stop; 2: mov (%%r12), %%rdx; 3:"
+                : : "r"(input) : "rax", "rcx", "rdx", "rsi", "rdi", "r8", "r9", "r10", "r11", "r12", "memory");
+            KERNEL(60);
+        }"#;
+    exactly(source, &[39, 60, 231]);
+}
+
+#[test]
+fn a_number_of_32_bits_between_others_in_a_structure_of_the_caller_is_followed() {
+    let source = "
+        struct command { int argument, more; int number; int result; };
+        APART long perform(struct command *it) { return KERNEL((long) it->number); }
+        APART void ask(int number, int argument) {
+            struct command it = { .number = number, .argument = argument, .result = 1 }; perform(&it); input = it.result;
+        }
+        void _start(void) { ask(105, 1); ask(106, 2); KERNEL(60); }";
+    exactly(source, &[60, 105, 106]);
+}
+
+#[test]
 fn a_call_that_does_not_return_ends_the_way_in_all_functions_without_borders_that_share_it() {
     // As in musl without symbols: one function begins in the other one, and a third one follows them.
     let source = r#"

@@ -38,6 +38,10 @@ impl Solver<'_> {
             if leaves(flow, index) || is_at_end && self.is_strict && !self.is_last_call(flow, index) {
                 return None;
             }
+            // What follows a call that never returns is of another way, on which the register has something else.
+            if is_call && !is_at_end && self.is_last_call(flow, index) {
+                after.clear();
+            }
             match (&flow.pads, &place) {
                 _ if !is_call => {}
                 (Some(pads), _) if pads.is_empty() => {}

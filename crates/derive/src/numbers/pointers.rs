@@ -6,13 +6,20 @@ use iced_x86::{InstructionInfoFactory, Mnemonic, OpKind, Register};
 
 use super::flow::Flow;
 use super::place::{Place, innermost, replace_innermost};
-use super::step::{Operand, Operation, Step, step};
+use super::step::{Operand, Operation, Step, of_stack, step};
 use super::why::Why;
 
-/// Goes back over the instruction at an index.
-pub(super) fn back(flow: &Flow, index: usize, place: &Place, info: &mut InstructionInfoFactory) -> Step {
+/// Goes back over the instruction at an index. Of the place, only these bits count.
+pub(super) fn back(
+    flow: &Flow,
+    index: usize,
+    place: &Place,
+    mask: u64,
+    info: &mut InstructionInfoFactory,
+) -> Step {
     match place {
         Place::Behind(..) => behind(flow, index, place, info),
+        Place::Stack(at) => of_stack(flow, index, *at, mask),
         _ => step(flow, index, place, info),
     }
 }

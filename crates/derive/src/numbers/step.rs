@@ -52,7 +52,7 @@ pub(crate) enum Step {
 pub(crate) fn step(flow: &Flow, index: usize, place: &Place, info: &mut InstructionInfoFactory) -> Step {
     match place {
         Place::Register(register) => of_register(flow, index, *register, info),
-        Place::Stack(at) => of_stack(flow, index, *at),
+        Place::Stack(at) => of_stack(flow, index, *at, u64::MAX),
         // All writes to it are looked for, wherever they are.
         Place::Memory(_) => Step::Same,
         // `pointers` goes back through these.
@@ -88,6 +88,10 @@ fn of_register(flow: &Flow, index: usize, register: Register, info: &mut Instruc
     });
     if writes.count() == 0 {
         return Step::Same;
+    }
+    if it.mnemonic() == Mnemonic::Cdqe {
+        let low = [Operand::Place(Place::Register(Register::RAX)), Operand::Number(u64::from(u32::MAX))];
+        return Step::Calculated(Operation::And, low, u64::BITS);
     }
     if it.op_count() == 0
         || it.op0_kind() != OpKind::Register
@@ -127,19 +131,21 @@ fn written(flow: &Flow, index: usize, register: Register) -> Step {
             None => Step::Unknown(Why::Memory),
         },
         Mnemonic::Movzx | Mnemonic::Movsx | Mnemonic::Movsxd => {
-            let size = it.op1_kind() == OpKind::Register;
-            let mask = match (size, it.op1_register().size()) {
-                (true, 1) => 0xff,
-                (true, 2) => 0xffff,
-                (true, 4) => u64::from(u32::MAX),
+            let is_register = it.op1_kind() == OpKind::Register;
+            let size = if is_register { it.op1_register().size() } else { it.memory_size().size() };
+            let mask = match size {
+                1 => 0xff,
+                2 => 0xffff,
+                4 => u64::from(u32::MAX),
                 _ => return Step::Unknown(Why::Memory),
             };
-            if it.op1_register().is_gpr8() && is_high_byte(it.op1_register()) {
+            if is_register && it.op1_register().is_gpr8() && is_high_byte(it.op1_register()) {
                 return unknown;
             }
             let is_signed = it.mnemonic() == Mnemonic::Movsx;
             match operand(flow, index, 1) {
                 Some(from) if !is_signed => calculated(Operation::And, from, Operand::Number(mask)),
+                None if !is_register => Step::Unknown(Why::Memory),
                 _ => unknown,
             }
         }
@@ -249,7 +255,9 @@ fn lea(flow: &Flow, index: usize) -> Step {
     Step::Calculated(Operation::Add, [base, Operand::Number(it.memory_displacement64())], bits)
 }
 
-fn of_stack(flow: &Flow, index: usize, at: i64) -> Step {
+/// Goes back over one instruction from a place on the stack, of which only these bits count.
+pub(super) fn of_stack(flow: &Flow, index: usize, at: i64, mask: u64) -> Step {
+    let bytes = i64::from((u64::BITS - mask.leading_zeros()).div_ceil(8));
     let it = &flow.code[index];
     let is_call = matches!(it.flow_control(), FlowControl::Call | FlowControl::IndirectCall)
         && !matches!(it.code(), Opcode::Syscall | Opcode::Sysenter);
@@ -279,7 +287,8 @@ fn of_stack(flow: &Flow, index: usize, at: i64) -> Step {
     if place == at && matches!(it.mnemonic(), Mnemonic::Mov) {
         return value(flow, index, 1);
     }
-    let is_apart = place.checked_add(size).is_some_and(|end| end <= at) || at.checked_add(8) <= Some(place);
+    let is_apart = place.checked_add(size).is_some_and(|end| end <= at)
+        || at.checked_add(bytes).is_some_and(|end| end <= place);
     if is_apart { Step::Same } else { Step::Unknown(Why::Memory) }
 }
 

@@ -12,7 +12,7 @@ use super::step::{Operand, Operation, Step};
 use super::why::Why;
 use crate::functions::FunctionId;
 use crate::limits;
-use crate::reach::Reach;
+use crate::reach::{Reach, is_call};
 use crate::space::Space;
 
 /// Where a number was set, and how it got to where it is used.
@@ -256,10 +256,11 @@ impl<'a> Solver<'a> {
                 values.known.entry(number & mask).or_insert_with(origin);
             }
         };
-        let step = pointers::back(flow, before, &state.place, &mut self.info);
-        if matches!(step, Step::Returned | Step::Unknown(_)) && self.is_last_call(flow, before) {
+        // What follows a call that never returns is of another way.
+        if is_call(&flow.code[before]) && self.is_last_call(flow, before) {
             return;
         }
+        let step = pointers::back(flow, before, &state.place, state.mask, &mut self.info);
         if let (Step::Unknown(Why::Overwritten), Place::Register(register)) = (&step, &state.place)
             && self.called(&flow.code[before]).is_some_and(|called| self.keeps(called, *register))
         {
@@ -296,8 +297,8 @@ impl<'a> Solver<'a> {
                 // How far it is shifted is not looked at bit by bit, nor the sign of what is widened.
                 let is_shifted = matches!(operation, Operation::ShiftLeft | Operation::ShiftRight)
                     && matches!(operands[1], Operand::Place(_));
-                let is_widened =
-                    flow.code[before].mnemonic() == Mnemonic::Movsxd && state.mask > u64::from(u32::MAX);
+                let is_widened = matches!(flow.code[before].mnemonic(), Mnemonic::Movsxd | Mnemonic::Cdqe)
+                    && state.mask > u64::from(u32::MAX);
                 if is_shifted || is_widened && self.is_strict {
                     values.open.push(Open { at, from, why: Why::Calculated });
                     return;
