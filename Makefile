@@ -161,7 +161,7 @@ bench-latency: setup ## Measure apply to disk and to Ready, beside a bare watch 
 bench-memory: setup ## Measure what the programs take with up to 1,000 profiles
 	@$(E2E) run --nodes $(NODES) -- $(CARGO) run --locked --package bench -- memory
 
-bench-derive: setup ## Compare what six servers of Debian 12 do under load with what is derived from their files; needs root
+bench-derive: setup ## Compare what servers, most of Debian 12, do under load with what is derived from their files; needs root
 	$(CARGO) bench --locked --profile bench-fast --package derive --bench servers
 
 bench-derive-breadth: ## Derive 300 programs of Debian 12, and start each; needs root, and some gigabytes of disk

@@ -16,10 +16,13 @@ use syscalls::Architecture;
 use crate::arguments::{Made, made};
 use crate::client::connection;
 use crate::machine::run;
+use crate::processes::Processes;
 
 const PATH: &str = "/usr/sbin:/usr/bin:/sbin:/bin";
 /// Starts the program in the root, with variables that chroot does not have.
 const ENV: &str = "/usr/bin/env";
+/// A shell ignores these for what it runs in the background, and so would the programs.
+const DEFAULT_SIGNALS: &str = "--default-signal=INT,QUIT";
 /// The `execve` of chroot, of [`ENV`], and of the program.
 const STARTS: usize = 3;
 /// What the kernels of Linux 4.18 and older do not have and these programs use: hosts with Debian's images run them still.
@@ -33,6 +36,8 @@ pub(crate) struct Lab {
     pub(crate) root: PathBuf,
     logs: PathBuf,
     program: &'static str,
+    /// What is started: the program, or another one that starts it.
+    started: &'static str,
     count: usize,
     environment: Vec<String>,
     is_old_kernel: bool,
@@ -41,6 +46,15 @@ pub(crate) struct Lab {
     mounts: Vec<PathBuf>,
     /// The cache of names, if it runs.
     names: Option<Child>,
+}
+
+/// The calls of a load.
+#[derive(Default)]
+pub(crate) struct Calls {
+    /// Those of the program.
+    pub(crate) own: BTreeSet<Made>,
+    /// Those of other programs that it has started.
+    pub(crate) others: BTreeSet<Made>,
 }
 
 /// A program that runs.
@@ -68,6 +82,7 @@ impl Lab {
             root,
             logs,
             program,
+            started: program,
             count: 0,
             environment: Vec::new(),
             is_old_kernel: false,
@@ -199,6 +214,35 @@ impl Lab {
         wait(&mut child);
     }
 
+    /// Runs another program in the root to its end, with a text as its input; the program counts that this one starts.
+    pub(crate) fn run_by(&mut self, other: &'static str, arguments: &[&str], input: &str) {
+        let program = std::mem::replace(&mut self.started, other);
+        self.run(arguments, input);
+        self.started = program;
+    }
+
+    /// Starts another program in the root, which starts the program.
+    pub(crate) fn start_by(&mut self, other: &'static str, arguments: &[&str]) -> Running {
+        let program = std::mem::replace(&mut self.started, other);
+        let running = self.start(arguments);
+        self.started = program;
+        running
+    }
+
+    /// Runs a client in the root, without strace, and returns what it prints.
+    pub(crate) fn client(&self, user: &str, words: &[&str], input: &str) -> String {
+        let mut client = Command::new("chroot");
+        client.arg(format!("--userspec={user}")).arg(&self.root).args(words).env_clear().env("PATH", PATH);
+        client.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null());
+        let mut child = client.spawn().expect("chroot is installed");
+        let mut to = child.stdin.take().unwrap();
+        let input = input.to_owned();
+        let writes = std::thread::spawn(move || _ = to.write_all(input.as_bytes()));
+        let output = child.wait_with_output().unwrap();
+        writes.join().unwrap();
+        String::from_utf8_lossy(&output.stdout).into_owned()
+    }
+
     /// Runs the program in the root to its end, with a text as its input.
     pub(crate) fn run(&mut self, arguments: &[&str], input: &str) {
         let mut strace = self.start_with(arguments, Stdio::piped());
@@ -251,27 +295,34 @@ impl Lab {
         // As a person who is root has them, also more groups than one.
         strace.args(["chroot", "--groups=0,65534"]);
         strace.args(self.user.map(|it| format!("--userspec={it}")));
-        strace.arg(&self.root).arg(ENV).args(&self.environment).arg(self.program).args(arguments);
+        strace.arg(&self.root).args([ENV, DEFAULT_SIGNALS]).args(&self.environment);
+        strace.arg(self.started).args(arguments);
         strace
     }
 
-    /// All calls that programs have made, with their arguments, without the execve that started them: the runtime makes that one.
-    pub(crate) fn end(mut self) -> BTreeSet<Made> {
+    /// All calls that were made, with their arguments, without the execve that started the program: the runtime makes that
+    /// one.
+    pub(crate) fn end(mut self) -> Calls {
         self.cache_no_names();
-        let mut found = BTreeSet::new();
+        let mut found = Calls::default();
         for index in 1..=self.count {
             let text = fs::read(self.logs.join(index.to_string())).unwrap();
+            // Lines are shortened by strace and escape what is not ASCII.
+            let text = String::from_utf8_lossy(&text);
             let (mut reader, mut started) = (Reader::new(Architecture::X86_64), 0);
-            for line in text.split(|byte| *byte == b'\n') {
-                let Event::Call(call) = reader.line(line) else { continue };
+            let mut processes = Processes::default();
+            for line in text.lines() {
+                let is_other = processes.line(line, self.program);
+                let Event::Call(call) = reader.line(line.as_bytes()) else { continue };
                 // Of a process that is killed at this moment, strace shows an error as the number.
                 if started == STARTS && !call.name.starts_with("syscall_0x") {
-                    found.insert(made(&call));
+                    let by = if is_other { &mut found.others } else { &mut found.own };
+                    by.insert(made(&call));
                 } else if started < STARTS && call.name == "execve" {
                     started += 1;
                 }
             }
-            assert_eq!(started, STARTS, "the program was not started: {}", String::from_utf8_lossy(&text));
+            assert_eq!(started, STARTS, "the program was not started: {text}");
         }
         for place in self.mounts.iter().rev() {
             run(Command::new("umount").arg(place));

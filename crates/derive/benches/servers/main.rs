@@ -1,4 +1,4 @@
-//! Servers of Debian 12 under load: what they do under strace, beside what is derived from their files.
+//! Servers under load, most of them of Debian 12: what they do under strace, beside what is derived from their files.
 //!
 //! `make bench-derive` runs it. Each server runs in a copy of the unpacked packages, in namespaces of its own in which only
 //! loopback exists, with a load and with what training usually misses: reloads, rotated logs, changed settings, purged
@@ -7,6 +7,8 @@
 //!
 //! - `lab`: the copy of the packages, and programs that run in it under strace.
 //! - `client`: the requests that the servers get.
+//! - `processes`: which of them run the program, and which another one that it has started.
+//! - `servers`: which servers there are.
 //! - one file a server: what it is configured with and asked for.
 //! - `measure`: what is derived, in a process of its own, with its time and its memory.
 //! - `arguments`: what programs pass to calls, beside what is known of it.
@@ -16,6 +18,8 @@
 
 mod arguments;
 mod client;
+mod dufs;
+mod etcd;
 mod haproxy;
 mod lab;
 mod lighttpd;
@@ -27,84 +31,24 @@ mod measure;
 mod memcached;
 mod namespaces;
 mod nginx;
+mod postgresql;
+mod processes;
 mod redis;
+mod servers;
 mod sqlite3;
 
 use std::collections::BTreeSet;
 use std::env;
-use std::ffi::OsStr;
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Command, ExitCode};
 
 use arguments::{Made, compares};
 use derive::Request;
-use lab::Lab;
+use lab::{Calls, Lab};
 use machine::Machine;
 use measure::Measured;
-
-/// A server, and how it is measured.
-struct Server {
-    name: &'static str,
-    package: &'static str,
-    /// The version that the figures in `docs/derive.md` are of.
-    version: &'static str,
-    program: &'static str,
-    /// What it opens by names that its configuration has.
-    modules: &'static [&'static str],
-    load: fn(&mut Lab),
-}
-
-const SERVERS: &[Server] = &[
-    Server {
-        name: "nginx",
-        package: "nginx",
-        version: "1.22.1-9+deb12u11",
-        program: "/usr/sbin/nginx",
-        modules: &[],
-        load: nginx::load,
-    },
-    Server {
-        name: "redis",
-        package: "redis-server",
-        version: "5:7.0.15-1~deb12u10",
-        program: "/usr/bin/redis-server",
-        modules: &[],
-        load: redis::load,
-    },
-    Server {
-        name: "memcached",
-        package: "memcached",
-        version: "1.6.18-1+deb12u1",
-        program: "/usr/bin/memcached",
-        modules: &[],
-        load: memcached::load,
-    },
-    Server {
-        name: "lighttpd",
-        package: "lighttpd",
-        version: "1.4.69-1",
-        program: "/usr/sbin/lighttpd",
-        modules: lighttpd::MODULES,
-        load: lighttpd::load,
-    },
-    Server {
-        name: "haproxy",
-        package: "haproxy",
-        version: "2.6.12-1+deb12u4",
-        program: "/usr/sbin/haproxy",
-        modules: &[],
-        load: haproxy::load,
-    },
-    Server {
-        name: "sqlite3",
-        package: "sqlite3",
-        version: "3.40.1-2+deb12u2",
-        program: "/usr/bin/sqlite3",
-        modules: &[],
-        load: sqlite3::load,
-    },
-];
+use servers::{SERVERS, Server};
 
 /// The mean F1 that is to be reached: what the best published static analysis reports for these servers.
 const F1: f64 = 0.81;
@@ -116,35 +60,46 @@ fn main() -> ExitCode {
             measure::derive(Path::new(&arguments[1]), &arguments[2], &arguments[3..]);
             ExitCode::SUCCESS
         }
-        Some("--inside") => inside(Path::new(&arguments[1]), &arguments[2..]),
+        Some("--inside") => inside(&arguments[1..]),
         _ => outside(&arguments),
     }
 }
 
-/// Gets the packages, and goes on in namespaces of its own, whose processes end with the first one.
-fn outside(names: &[String]) -> ExitCode {
-    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../e2e/derive-servers.sh");
-    let unpacked = Command::new(script).output().expect("the script runs");
-    if !unpacked.status.success() {
-        eprintln!("{}", String::from_utf8_lossy(&unpacked.stderr));
-        return ExitCode::FAILURE;
-    }
-    let packages = PathBuf::from(String::from_utf8(unpacked.stdout).unwrap().trim());
-    namespaces::enter([packages.as_os_str()].into_iter().chain(names.iter().map(OsStr::new)))
+/// The servers with these names, or all.
+fn chosen(names: &[String]) -> impl Iterator<Item = &'static Server> {
+    SERVERS.iter().filter(move |it| names.is_empty() || names.iter().any(|name| name == it.name))
 }
 
-fn inside(packages: &Path, names: &[String]) -> ExitCode {
+/// Gets the files of the servers, and goes on in namespaces of its own, whose processes end with the first one.
+fn outside(names: &[String]) -> ExitCode {
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../e2e/derive-servers.sh");
+    let mut arguments = Vec::new();
+    for server in chosen(names) {
+        let unpacked = Command::new(&script).arg(server.files).output().expect("the script runs");
+        if !unpacked.status.success() {
+            eprintln!("{}", String::from_utf8_lossy(&unpacked.stderr));
+            return ExitCode::FAILURE;
+        }
+        arguments.push(server.name.to_owned());
+        arguments.push(String::from_utf8(unpacked.stdout).unwrap().trim().to_owned());
+    }
+    namespaces::enter(arguments)
+}
+
+/// Measures servers, each with the directory that has its files.
+fn inside(servers: &[String]) -> ExitCode {
     namespaces::bring_loopback_up();
-    let versions = fs::read_to_string(packages.join("debian-packages")).unwrap();
     let mut rows = Vec::new();
-    for server in SERVERS.iter().filter(|it| names.is_empty() || names.iter().any(|name| name == it.name)) {
+    for pair in servers.chunks_exact(2) {
+        let server = chosen(&pair[..1]).next().expect("the names are those of servers");
+        let packages = Path::new(&pair[1]);
+        let versions = fs::read_to_string(packages.join("debian-packages")).unwrap();
         eprintln!("{}: under load", server.name);
         let folder = tempfile::tempdir().unwrap();
         let mut lab = Lab::new(folder.path(), packages, server.program);
         (server.load)(&mut lab);
-        let made = lab.end();
-        let traced: BTreeSet<_> = made.iter().map(|(name, _)| name.clone()).collect();
-        eprintln!("{}: {} calls traced; deriving", server.name, traced.len());
+        let Calls { own, others } = lab.end();
+        eprintln!("{}: {} calls traced; deriving", server.name, names_of(&own).len());
         let measured = Measured::of(packages, server.program, server.modules);
         assert!(measured.refused.is_none(), "{}: {:?}", server.name, measured.refused);
         let version = versions.lines().find_map(|it| it.strip_prefix(server.package)?.strip_prefix('\t'));
@@ -152,19 +107,51 @@ fn inside(packages: &Path, names: &[String]) -> ExitCode {
         if version != server.version {
             eprintln!("{}: its figures in docs/derive.md are stale: {}", server.name, server.version);
         }
-        let contradicted = contradicted(packages, server, &made);
-        let row = Row { name: server.name, version: version.to_owned(), traced, measured, contradicted };
+        let row = Row {
+            server,
+            version: version.to_owned(),
+            missed_by_others: missed_by_others(packages, server, &measured, &others),
+            traced: names_of(&own),
+            contradicted: contradicted(packages, server, &own),
+            measured,
+        };
         row.explain();
         rows.push(row);
     }
     print_table(&rows)
 }
 
+fn names_of(made: &BTreeSet<Made>) -> BTreeSet<String> {
+    made.iter().map(|(name, _)| name.clone()).collect()
+}
+
+/// The calls of other programs which the server has started that are not derived from them, nor from the server itself, which
+/// makes the first ones in a process of theirs.
+fn missed_by_others(
+    packages: &Path,
+    server: &Server,
+    own: &Measured,
+    made: &BTreeSet<Made>,
+) -> BTreeSet<String> {
+    let mut left = names_of(made);
+    let all = left.len();
+    left.retain(|it| !own.calls.contains_key(it));
+    for program in server.starts {
+        let measured = Measured::of(packages, program, &[""; 0]);
+        assert!(measured.refused.is_none() && measured.open.is_empty(), "{program}: {:?}", measured.open);
+        left.retain(|it| !measured.calls.contains_key(it));
+    }
+    eprintln!("{}: {all} calls of other programs that it has started, missed: {left:?}", server.name);
+    left
+}
+
 /// What was measured of a server.
 struct Row {
-    name: &'static str,
+    server: &'static Server,
     version: String,
     traced: BTreeSet<String>,
+    /// The calls that other programs have made and that were not derived.
+    missed_by_others: BTreeSet<String>,
     measured: Measured,
     /// The calls with other arguments than those that are known.
     contradicted: usize,
@@ -202,11 +189,12 @@ impl Row {
     }
 
     fn explain(&self) {
-        eprintln!("{}: missed: {}", self.name, self.missed().join(" "));
+        let name = self.server.name;
+        eprintln!("{name}: missed: {}", self.missed().join(" "));
         for (call, chain) in self.measured.calls.iter().filter(|(it, _)| !self.traced.contains(*it)) {
-            eprintln!("{}: derived and not made: {call}: {chain}", self.name);
+            eprintln!("{name}: derived and not made: {call}: {chain}");
         }
-        self.measured.open.iter().for_each(|it| eprintln!("{}: {it}", self.name));
+        self.measured.open.iter().for_each(|it| eprintln!("{name}: {it}"));
     }
 }
 
@@ -219,7 +207,7 @@ fn print_table(rows: &[Row]) -> ExitCode {
         let Measured { calls, seconds, processor, peak_kib, .. } = &row.measured;
         println!(
             "| {} | {} | {} | {} | {} | {:.2} | {seconds:.2} | {processor:.2} | {} |",
-            row.name,
+            row.server.name,
             row.version,
             calls.len(),
             row.traced.len(),
@@ -228,9 +216,15 @@ fn print_table(rows: &[Row]) -> ExitCode {
             peak_kib / 1024
         );
     }
-    let mean = rows.iter().map(Row::f1).sum::<f64>() / rows.len() as f64;
-    println!("\nMean F1 {mean:.3} (to be reached: {F1}).");
-    let is_right = |it: &Row| it.missed().is_empty() && it.measured.open.is_empty() && it.contradicted == 0;
+    let of_the_mean: Vec<_> = rows.iter().filter(|it| it.server.is_of_the_mean).map(Row::f1).collect();
+    if !of_the_mean.is_empty() {
+        let mean = of_the_mean.iter().sum::<f64>() / of_the_mean.len() as f64;
+        println!("\nMean F1 of the first six {mean:.3} (to be reached: {F1}).");
+    }
+    let is_right = |it: &Row| {
+        let is_complete = it.missed().is_empty() && it.missed_by_others.is_empty();
+        is_complete && it.measured.open.is_empty() && it.contradicted == 0
+    };
     let is_whole = rows.iter().all(is_right);
     if is_whole { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
