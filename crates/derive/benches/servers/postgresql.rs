@@ -96,68 +96,7 @@ host all all 127.0.0.1/32 trust
 host replication all 127.0.0.1/32 trust
 ";
 
-const STATEMENTS: &str = r#"
-CREATE ROLE encrypted LOGIN PASSWORD 'secret'; CREATE ROLE radius LOGIN; CREATE ROLE ldap LOGIN; CREATE ROLE pam LOGIN;
-CREATE ROLE ident LOGIN; CREATE ROLE named LOGIN;
-CREATE EXTENSION pg_stat_statements; CREATE EXTENSION pg_prewarm; CREATE EXTENSION pgcrypto; CREATE EXTENSION "uuid-ossp";
-CREATE EXTENSION xml2; CREATE EXTENSION dblink; CREATE EXTENSION postgres_fdw; CREATE EXTENSION file_fdw;
-CREATE EXTENSION pg_trgm; CREATE EXTENSION pg_buffercache; CREATE EXTENSION adminpack;
-CREATE TABLE it(id bigserial PRIMARY KEY, text text, more bytea, at timestamptz DEFAULT now());
-INSERT INTO it(text, more) SELECT md5(i::text), decode(repeat(md5(i::text), 20), 'hex') FROM generate_series(1, 30000) i;
-CREATE INDEX ON it(text); CREATE INDEX ON it USING gin (text gin_trgm_ops); CREATE INDEX ON it USING hash (text);
-CREATE INDEX ON it USING brin (at); CREATE INDEX ON it USING gist (text gist_trgm_ops);
-SET work_mem = '64kB'; SELECT count(*) FROM (SELECT * FROM it ORDER BY more, text) x; RESET work_mem;
-SELECT count(*) FROM it a JOIN it b USING (text) WHERE a.at < clock_timestamp();
-SET max_parallel_workers_per_gather = 4; SET parallel_setup_cost = 0; SET parallel_tuple_cost = 0;
-SET min_parallel_table_scan_size = 0; SELECT text, count(*) FROM it GROUP BY text ORDER BY 2 LIMIT 3;
-SET jit = on; SET jit_above_cost = 0; SET jit_inline_above_cost = 0; SET jit_optimize_above_cost = 0;
-SELECT sum(id * 2 + length(text)) FROM it WHERE id % 3 = 1; SET jit = off;
-SET max_parallel_maintenance_workers = 4; REINDEX TABLE it; REINDEX INDEX CONCURRENTLY it_text_idx;
-UPDATE it SET text = text || 'x' WHERE id % 2 = 0; DELETE FROM it WHERE id % 5 = 0;
-VACUUM (PARALLEL 4, VERBOSE) it; ANALYZE; CLUSTER it USING it_pkey; VACUUM FULL it; CHECKPOINT;
-SELECT pg_prewarm('it', 'prefetch'), pg_prewarm('it', 'read'), autoprewarm_dump_now(); SELECT count(*) FROM pg_buffercache;
-COPY it TO '/srv/copy'; CREATE TABLE copied (LIKE it); COPY copied FROM '/srv/copy'; COPY it TO STDOUT;
-COPY it TO PROGRAM 'cat > /srv/by-program'; COPY copied FROM PROGRAM 'cat /srv/by-program'; COPY copied FROM PROGRAM 'none';
-CREATE SERVER files FOREIGN DATA WRAPPER file_fdw;
-CREATE FOREIGN TABLE of_file(a bigint, b text, c bytea, d timestamptz) SERVER files OPTIONS (filename '/srv/copy');
-SELECT count(*) FROM of_file; SELECT count(*) FROM of_file TABLESAMPLE system (1);
-CREATE SERVER other FOREIGN DATA WRAPPER postgres_fdw OPTIONS (host 'none.example', connect_timeout '2');
-CREATE USER MAPPING FOR server SERVER other; IMPORT FOREIGN SCHEMA public FROM SERVER other INTO public;
-ALTER SERVER other OPTIONS (SET host '127.0.0.1', ADD dbname 'postgres');
-CREATE FOREIGN TABLE far(id bigint, text text) SERVER other OPTIONS (table_name 'it');
-SELECT count(*) FROM far; INSERT INTO far VALUES (1000000, 'far'); ANALYZE far;
-SELECT * FROM dblink('host=127.0.0.1 dbname=postgres sslmode=require', 'SELECT 1') AS x(a int);
-SELECT * FROM dblink('host=/run dbname=none', 'SELECT 1') AS x(a int);
-SELECT gen_random_bytes(10), crypt('a', gen_salt('bf')), pgp_sym_encrypt('a', 'b'), gen_random_uuid(), uuid_generate_v1(),
-    uuid_generate_v1mc(), uuid_generate_v4();
-SELECT xpath('/a/b', '<a><b>1</b></a>'), xml_valid('<a/>'), xmlparse(document '<!DOCTYPE a SYSTEM "/none"><a/>');
-SELECT xslt_process('<a/>', '<?xml version="1.0"?><xsl:stylesheet version="1.0" xmlns:xsl="http://www.w3.org/1999/XSL/Transform"/>');
-SELECT to_tsvector('english', 'running servers'), convert('text', 'UTF8', 'LATIN1'), 'a' COLLATE "de-x-icu" < 'b';
-CREATE COLLATION own (provider = icu, locale = 'de-u-kn-true'); SELECT text FROM it ORDER BY text COLLATE own LIMIT 1;
-SELECT now() AT TIME ZONE 'Europe/Berlin', pg_sleep(0.1), inet_server_addr(), pg_backend_pid(), pg_postmaster_start_time();
-SELECT count(*) FROM pg_ls_dir('.'), pg_ls_waldir(), pg_ls_logdir(), pg_ls_tmpdir(), pg_timezone_names();
-SELECT pg_read_file('PG_VERSION'), pg_stat_file('PG_VERSION'), pg_file_write('own', 'text', false), pg_file_sync('own'),
-    pg_file_rename('own', 'owned'), pg_file_unlink('owned');
-SELECT * FROM pg_hba_file_rules; SELECT * FROM pg_file_settings; SELECT pg_current_logfile(); SELECT * FROM pg_shmem_allocations;
-SELECT lo_import('/srv/copy', 1000); SELECT lo_export(1000, '/srv/exported'); SELECT lo_unlink(1000);
-CREATE FUNCTION own() RETURNS int LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION 'it'; EXCEPTION WHEN others THEN RETURN 1; END $$;
-SELECT own(); LOAD 'none'; CREATE FUNCTION none() RETURNS int LANGUAGE c AS '/none', 'none';
-LISTEN it; NOTIFY it, 'text'; BEGIN; SAVEPOINT a; INSERT INTO it(text) VALUES ('b'); ROLLBACK TO a; COMMIT;
-SET statement_timeout = 100; SELECT pg_sleep(10); RESET statement_timeout; SET lock_timeout = 100; RESET lock_timeout;
-CREATE DATABASE copied_files STRATEGY file_copy; CREATE DATABASE logged STRATEGY wal_log; DROP DATABASE logged WITH (FORCE);
-CREATE TABLESPACE elsewhere LOCATION '/srv/space'; CREATE TABLE placed(a int) TABLESPACE elsewhere; INSERT INTO placed VALUES (1);
-ALTER TABLE it SET TABLESPACE elsewhere; ALTER TABLE it SET TABLESPACE pg_default; DROP TABLE placed; DROP TABLESPACE elsewhere;
-CREATE UNLOGGED TABLE unlogged(a int); CREATE TEMPORARY TABLE short(a int); INSERT INTO short SELECT generate_series(1, 10000);
-CREATE MATERIALIZED VIEW seen AS SELECT * FROM it; REFRESH MATERIALIZED VIEW seen; TRUNCATE copied; DROP TABLE copied;
-SELECT pg_create_logical_replication_slot('slot', 'test_decoding'); INSERT INTO it(text) VALUES ('decoded');
-SELECT count(*) FROM pg_logical_slot_get_changes('slot', NULL, NULL); SELECT pg_drop_replication_slot('slot');
-SELECT pg_create_physical_replication_slot('physical', true); SELECT pg_drop_replication_slot('physical');
-SELECT pg_backup_start('it', true); SELECT * FROM pg_backup_stop(false); SELECT pg_switch_wal(); SELECT pg_create_restore_point('it');
-SELECT pg_log_backend_memory_contexts(pg_backend_pid()); SELECT pg_export_snapshot(); SELECT pg_stat_reset();
-SELECT pg_cancel_backend(pg_backend_pid()); SELECT count(*) FROM pg_stat_activity; SELECT count(*) FROM pg_stat_statements;
-ALTER SYSTEM SET work_mem = '8MB'; ALTER SYSTEM SET ssl_passphrase_command = 'cat /srv/none'; SELECT pg_reload_conf();
-SELECT pg_rotate_logfile(); ALTER SYSTEM RESET ALL; SELECT pg_reload_conf(); DISCARD ALL;
-"#;
+const STATEMENTS: &str = include_str!("postgresql.sql");
 
 pub(crate) fn load(lab: &mut Lab) {
     prepare(lab);
