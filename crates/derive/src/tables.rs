@@ -87,7 +87,8 @@ pub(crate) fn is_calculated(code: &[Instruction], index: usize) -> bool {
     let Some(written) = last_write(code, index, call.op0_register().full_register()) else { return true };
     let write = &code[written];
     let is_read = write.mnemonic() == Mnemonic::Mov && write.op1_kind() == OpKind::Memory;
-    !is_read && write.mnemonic() != Mnemonic::Lea
+    let is_named = write.mnemonic() == Mnemonic::Lea && write.is_ip_rel_memory_operand();
+    !is_read && !is_named
 }
 
 /// The places of code to which an array of distances leads that begins at an address.

@@ -455,7 +455,6 @@ fn a_number_in_a_variable_that_a_pointer_to_the_variable_beside_it_can_write_is_
     }
 }
 
-/// As in relative tables of virtual functions.
 #[test]
 fn functions_are_reached_whose_addresses_stand_in_data_as_distances() {
     let assembler = r#"__asm__(".type one, @function; one: mov $39, %eax; syscall; ret; .size one, .-one;"
@@ -472,6 +471,37 @@ fn functions_are_reached_whose_addresses_stand_in_data_as_distances() {
             assert_eq!(calls, BTreeSet::from([39, 60, 102]), "{position:?}");
         });
     }
+}
+
+#[test]
+fn a_number_that_is_an_argument_of_a_function_in_an_array_of_distances_is_not_missing() {
+    let assembler = r#"__asm__(".type one, @function; one: mov %rdi, %rax; syscall; ret; .size one, .-one;"
+        ".type two, @function; two: mov $102, %eax; syscall; ret; .size two, .-two;"
+        ".section .rodata; .balign 4; table: .long one - table, two - table, 7; .text");
+        extern const int table[] __attribute__((visibility("hidden")));"#;
+    for after in ["", "KERNEL(60);"] {
+        let source = format!(
+            "{assembler}
+             APART void call(void) {{
+                 ((void (*)(long)) ((char *) table + table[input & 1]))(104); {after}
+             }}
+             void _start(void) {{ call(); KERNEL(60); }}"
+        );
+        each_with(&source, &["-fPIE"], |found, calls| {
+            assert!(calls.contains(&104) || !found.is_complete(), "{after}: {calls:?}");
+        });
+    }
+}
+
+#[test]
+fn a_number_in_a_variable_that_is_written_together_with_the_one_beside_it_is_not_missing() {
+    let source = "
+        static struct { long one, two; } it = { 39, 39 };
+        APART void change(void) { it.one = 102; it.two = 104; }
+        void _start(void) { if (input) change(); KERNEL(it.two); KERNEL(60); }";
+    each(source, |found, calls| {
+        assert!(calls.contains(&104) || !found.is_complete(), "{calls:?}");
+    });
 }
 
 #[test]

@@ -20,7 +20,9 @@ impl Solver<'_> {
     pub(super) fn calls_of_register(&mut self, flow: &Flow, at: u64) -> Option<Vec<(usize, bool)>> {
         let start = flow.index(at)?;
         let load = &flow.code[start];
-        if load.op_count() == 0 || load.op0_kind() != OpKind::Register {
+        // A call or a jump has calculated the address before.
+        let is_load = load.flow_control() == FlowControl::Next;
+        if !is_load || load.op_count() == 0 || load.op0_kind() != OpKind::Register {
             return None;
         }
         let mut info = InstructionInfoFactory::new();
@@ -38,7 +40,7 @@ impl Solver<'_> {
             if leaves(flow, index) || is_at_end && self.is_strict && !self.is_last_call(flow, index) {
                 return None;
             }
-            // What follows a call that never returns is of another way, on which the register has something else.
+            // Code after a call that never returns is reached only from elsewhere, where the register may have another value.
             if is_call && !is_at_end && self.is_last_call(flow, index) {
                 after.clear();
             }

@@ -88,8 +88,18 @@ impl Solver<'_> {
 
     /// Everything that instructions write to an address.
     pub(super) fn stores(&mut self, state: &State, address: u64, values: &mut Values, next: &mut Vec<Next>) {
-        for store in self.reach.stores_to(address) {
-            let Store { at, from, .. } = *store;
+        let reach = self.reach;
+        let width = match innermost(&state.place) {
+            None => u64::from(u64::BITS - state.mask.leading_zeros()).div_ceil(8),
+            Some(_) => 8,
+        };
+        for store in reach.stores_to(address, width) {
+            let Store { at, from, size, .. } = *store;
+            // A part of the variable, or more than the variable, as where two are written at once.
+            if store.address != address || size < width {
+                values.open.push(Open { at, from, why: Why::Memory });
+                continue;
+            }
             let found = self.flow(from).and_then(|flow| flow.index(at).map(|index| (flow, index)));
             let Some((flow, index)) = found else {
                 values.open.push(Open { at, from, why: Why::Unclear });

@@ -54,7 +54,8 @@ impl Reach {
             return;
         }
         if it.op0_kind() == OpKind::Memory {
-            self.stores.push(Store { address, at: it.ip(), from: id });
+            let size = it.memory_size().size() as u64;
+            self.stores.push(Store { address, at: it.ip(), from: id, size: size.max(1) });
         }
         self.data.refer(Part::Bytes(address, it.memory_size().size() as u64), Some(id));
     }

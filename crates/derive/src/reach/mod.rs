@@ -101,7 +101,12 @@ pub(crate) struct Store {
     pub(crate) address: u64,
     pub(crate) at: u64,
     pub(crate) from: FunctionId,
+    /// How many bytes it writes.
+    pub(crate) size: u64,
 }
+
+/// The most bytes that an instruction writes: with `xsave`, all that the processor keeps for a thread.
+const LARGEST_STORE: u64 = 16 * 1024;
 
 /// How far a function is reached.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -237,11 +242,12 @@ impl Reach {
         self.leaving.binary_search(&id).is_ok()
     }
 
-    /// The writes to an address.
-    pub(crate) fn stores_to(&self, address: u64) -> &[Store] {
-        let first = self.stores.partition_point(|it| it.address < address);
-        let count = self.stores[first..].iter().take_while(|it| it.address == address).count();
-        &self.stores[first..first + count]
+    /// The writes to so many bytes at an address, or to a part of them.
+    pub(crate) fn stores_to(&self, address: u64, width: u64) -> impl Iterator<Item = &Store> {
+        let first = self.stores.partition_point(|it| it.address < address.saturating_sub(LARGEST_STORE));
+        let near =
+            self.stores[first..].iter().take_while(move |it| it.address < address.saturating_add(width));
+        near.filter(move |it| it.address.saturating_add(it.size) > address)
     }
 
     fn reach(&mut self, space: &Space, address: u64, parent: Parent, depth: Depth) {

@@ -256,7 +256,7 @@ impl<'a> Solver<'a> {
                 values.known.entry(number & mask).or_insert_with(origin);
             }
         };
-        // What follows a call that never returns is of another way.
+        // Code after a call that never returns is reached only from elsewhere.
         if is_call(&flow.code[before]) && self.is_last_call(flow, before) {
             return;
         }
