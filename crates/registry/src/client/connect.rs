@@ -37,8 +37,8 @@ pub(super) enum ConnectError {
     Timeout,
 }
 
-/// The most connections, of all hosts, of which one is kept when nothing uses it any more. With TLS each takes some tens of
-/// KiB, and who names an image decides about the host.
+/// A connection that is opened while so many are open, of all hosts, is closed after its use and not kept for the next one.
+/// With TLS each takes some tens of KiB, and who names an image decides about the host.
 const MOST_KEPT: usize = 32;
 
 /// How connections are made.
@@ -49,7 +49,7 @@ struct Inner {
     reach: Reach,
     time: Duration,
     tls: TlsConnector,
-    /// Of which each connection has a clone.
+    /// Cloned into each connection: the clones are counted.
     open: Arc<()>,
 }
 
@@ -140,7 +140,7 @@ impl<T: AsyncRead + AsyncWrite + Send + Unpin> Stream for T {}
 /// A connection, with TLS or without.
 pub(super) struct Io {
     stream: TokioIo<Box<dyn Stream>>,
-    /// Whose clones are counted.
+    /// The connector's.
     open: Arc<()>,
 }
 

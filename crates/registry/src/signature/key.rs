@@ -53,8 +53,10 @@ pub enum OtherKey {
     Curve,
     /// Ed25519.
     Ed25519,
-    /// RSA with a modulus of so many bits, or with another exponent.
+    /// RSA with a modulus of so many bits.
     Rsa(usize),
+    /// RSA with another exponent.
+    Exponent,
     /// Something else.
     Unknown,
 }
@@ -62,11 +64,12 @@ pub enum OtherKey {
 impl fmt::Display for OtherKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Point => f.write_str("a point on a curve that is not written in full"),
+            Self::Point => f.write_str("an ECDSA key with a compressed point"),
             Self::P521 => f.write_str("an ECDSA key on the curve P-521"),
             Self::Curve => f.write_str("a key on an unknown curve"),
             Self::Ed25519 => f.write_str("an Ed25519 key"),
             Self::Rsa(bits) => write!(f, "an RSA key of {bits} bits"),
+            Self::Exponent => f.write_str("an RSA key with another exponent"),
             Self::Unknown => f.write_str("of an unknown kind"),
         }
     }
@@ -89,13 +92,11 @@ impl Key {
             None if algorithm == ED25519 => Err(OtherKey::Ed25519),
             None if algorithm == RSA => {
                 let (modulus, exponent) = rsa(key).ok_or(OtherKey::Unknown)?;
-                // A multiple of a kibibit begins with a byte whose first bit is set, before which there is a zero.
-                let bits = 8 * modulus.len();
-                let is_usual = matches!(bits, 2048 | 3072 | 4096) && modulus[0] >= 0x80;
-                if is_usual && exponent == EXPONENT {
-                    Ok(of(Kind::Rsa, key))
-                } else {
-                    Err(OtherKey::Rsa(bits))
+                let unused = modulus.first().map_or(0, |first| first.leading_zeros() as usize);
+                match 8 * modulus.len() - unused {
+                    2048 | 3072 | 4096 if exponent != EXPONENT => Err(OtherKey::Exponent),
+                    2048 | 3072 | 4096 => Ok(of(Kind::Rsa, key)),
+                    bits => Err(OtherKey::Rsa(bits)),
                 }
             }
             None => Err(OtherKey::Unknown),
@@ -163,7 +164,7 @@ mod tests {
     }
 
     #[test]
-    fn a_key_is_of_one_of_five_kinds_or_it_is_said_what_it_is() {
+    fn a_key_can_be_used_or_it_is_said_what_it_is() {
         let known = [
             (include_str!("../../data/cosign-3.1.3/kinds/p384.pub"), Kind::P384, 97),
             (include_str!("../../data/cosign-3.1.3/kinds/rsa2048.pub"), Kind::Rsa, 270),
@@ -185,7 +186,17 @@ mod tests {
         // With another exponent.
         let mut other = der(include_str!("../../data/cosign-3.1.3/kinds/rsa2048.pub"));
         *other.last_mut().unwrap() = 3;
-        assert_eq!(Key::read(&other), Err(OtherKey::Rsa(2048)));
+        assert_eq!(Key::read(&other), Err(OtherKey::Exponent));
+        // With a modulus of 2047 bits, before which there is no zero: all lengths around it are one less.
+        let mut shorter = der(include_str!("../../data/cosign-3.1.3/kinds/rsa2048.pub"));
+        let modulus = shorter.windows(5).position(|it| it == [0x02, 0x82, 0x01, 0x01, 0x00]).unwrap();
+        shorter[modulus + 5] = 0x7f;
+        shorter.remove(modulus + 4);
+        shorter[modulus + 2..modulus + 4].copy_from_slice(&0x100_u16.to_be_bytes());
+        for at in [3, 22, 27] {
+            shorter[at] -= 1;
+        }
+        assert_eq!(Key::read(&shorter), Err(OtherKey::Rsa(2047)));
         // A point that is compressed, and a curve of others (secp256k1).
         let mut point = der(include_str!("../../data/cosign-3.1.3/kinds/p384.pub"));
         point[23] = 2;
