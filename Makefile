@@ -27,7 +27,7 @@ FUZZ_SECONDS ?= 20
 .DEFAULT_GOAL := help
 # The parts share one machine and one cluster.
 .NOTPARALLEL:
-.PHONY: help setup demo cluster-up cluster-down test lint style clippy deny advisories chart docs test-unit fuzz fuzz-keep test-api-server test-runtimes test-cluster test-cluster-first test-cluster-second test-documented test-long bench bench-sweep bench-ways bench-code bench-latency bench-memory bench-strangers bench-derive bench-derive-breadth generate images fmt
+.PHONY: help setup demo cluster-up cluster-down test lint style clippy deny advisories chart docs test-unit fuzz fuzz-keep test-api-server test-runtimes test-cluster test-cluster-first test-cluster-second test-documented test-long bench bench-sweep bench-ways bench-code bench-latency bench-memory bench-strangers bench-derive bench-derive-angr bench-derive-breadth bench-derive-starts generate images fmt
 
 help: ## List the targets
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -166,6 +166,13 @@ bench-derive: setup ## Compare what servers, most of Debian 12, do under load wi
 
 bench-derive-breadth: ## Derive 300 programs of Debian 12, and start each; needs root, and some gigabytes of disk
 	$(CARGO) bench --locked --profile bench-fast --package derive --bench breadth
+
+bench-derive-starts: setup ## Start these 300 programs under runc and crun with what is derived; needs root, and the same disk
+	$(XTASK) programs
+	$(LIVE_TEST) --test breadth
+
+bench-derive-angr: setup ## Measure angr's CFGFast beside `derive` on the six servers; needs Python, PyPI and half an hour or more
+	@crates/derive/benches/angr/run.sh
 
 bench-strangers: ## Measure what 500 connections that mean no good cost each program
 	@$(CARGO) run --locked --package bench -- strangers

@@ -35,8 +35,6 @@ mod summary;
 
 use std::collections::BTreeSet;
 use std::env;
-use std::fs;
-use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::process::ExitCode;
 
@@ -112,7 +110,9 @@ impl Row {
         let mut row = Self { drawn, traced, measured, modules: Vec::new(), missed: Vec::new() };
         row.missed = row.missing_from(&row.measured);
         if !row.missed.is_empty() {
-            row.modules = row.unnamed_modules(&room.root);
+            let opened =
+                row.traced.iter().flat_map(|it| it.unnamed_modules(&room.root, &row.measured.objects));
+            row.modules = opened.collect();
         }
         if !row.modules.is_empty() {
             let with = Measured::of(&room.root, &row.drawn.program, &row.modules);
@@ -129,13 +129,6 @@ impl Row {
         }
         let made = self.traced.iter().flat_map(|it| &it.calls);
         made.filter(|it| !measured.calls.contains_key(*it)).cloned().collect()
-    }
-
-    fn unnamed_modules(&self, root: &Path) -> Vec<String> {
-        let file = |path: &str| Some(fs::metadata(root.join(path.trim_start_matches('/'))).ok()?.ino());
-        let derived: BTreeSet<_> = self.measured.objects.iter().filter_map(|it| file(it)).collect();
-        let opened = self.traced.iter().flat_map(|it| &it.libraries);
-        opened.filter(|it| file(it).is_some_and(|it| !derived.contains(&it))).cloned().collect()
     }
 
     /// Why the program is refused, as a word.

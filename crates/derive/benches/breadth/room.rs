@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeSet, HashSet};
 use std::fs;
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::thread::sleep;
@@ -15,7 +15,12 @@ use crate::arguments::{Made, made};
 use crate::machine::run;
 
 /// How a program is started: each of these ends soon, or is ended.
-const ARGUMENTS: &[&[&str]] = &[&["--version"], &["--help"], &[]];
+pub(crate) const ARGUMENTS: &[&[&str]] = &[&["--version"], &["--help"], &[]];
+/// Its variables.
+pub(crate) const VARIABLES: [(&str, &str); 3] =
+    [("PATH", "/usr/sbin:/usr/bin:/sbin:/bin"), ("HOME", "/tmp"), ("LANG", "C")];
+/// Its user and its group, which are not root's.
+pub(crate) const USER: u32 = 65534;
 /// After which a program is ended.
 const LIMIT: Duration = Duration::from_secs(5);
 /// The `execve` of setpriv, of chroot, and of the program.
@@ -91,13 +96,9 @@ impl Room {
             strace
                 .args(["--pid", "--fork", "--kill-child", "strace", "-f", "-qq", "-s", "0", "-o"])
                 .arg(&log);
-            strace.args(["setpriv", "--no-new-privs", "chroot", "--userspec=65534:65534"]).arg(&self.root);
-            strace.arg(program).args(*arguments);
-            strace.env_clear().envs([
-                ("PATH", "/usr/sbin:/usr/bin:/sbin:/bin"),
-                ("HOME", "/tmp"),
-                ("LANG", "C"),
-            ]);
+            strace.args(["setpriv", "--no-new-privs", "chroot"]).arg(format!("--userspec={USER}:{USER}"));
+            strace.arg(&self.root).arg(program).args(*arguments);
+            strace.env_clear().envs(VARIABLES);
             strace.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
             let mut strace = strace.spawn().expect("unshare is installed");
             let start = Instant::now();
@@ -123,6 +124,15 @@ impl Drop for Room {
 }
 
 impl Traced {
+    /// The libraries that it has opened by names that are not constant: those that are not among the objects, paths in the
+    /// root, that were derived.
+    pub(crate) fn unnamed_modules(&self, root: &Path, objects: &[String]) -> Vec<String> {
+        let file = |path: &str| Some(fs::metadata(root.join(path.trim_start_matches('/'))).ok()?.ino());
+        let derived: BTreeSet<_> = objects.iter().filter_map(|it| file(it)).collect();
+        let is_unnamed = |it: &&String| file(it).is_some_and(|it| !derived.contains(&it));
+        self.libraries.iter().filter(is_unnamed).cloned().collect()
+    }
+
     /// Adds what is in a log, without the calls of other programs that the program has started. `None` if the program was
     /// not started.
     fn read(&mut self, log: &[u8], program: &str) -> Option<()> {
