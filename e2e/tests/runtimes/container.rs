@@ -5,7 +5,9 @@
 //! it as well. An ended runtime leaves at most an empty cgroup, which is removed after the start; what a killed test left
 //! is removed by the next one.
 
+use std::collections::BTreeSet;
 use std::fs;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -225,7 +227,10 @@ pub(crate) struct Groups(String);
 impl Groups {
     pub(crate) fn new() -> Self {
         static STARTS: AtomicU32 = AtomicU32::new(0);
-        Self(format!("{PREFIX}{}-{}", std::process::id(), STARTS.fetch_add(1, Ordering::Relaxed)))
+        // In another namespace another process has this number.
+        let namespace = namespace_of("self").unwrap();
+        let (process, start) = (std::process::id(), STARTS.fetch_add(1, Ordering::Relaxed));
+        Self(format!("{PREFIX}{namespace}-{process}-{start}"))
     }
 
     pub(crate) fn name(&self) -> &str {
@@ -245,13 +250,28 @@ fn hierarchy() -> PathBuf {
     if unified.is_dir() { unified.to_owned() } else { "/sys/fs/cgroup".into() }
 }
 
-/// Removes the cgroups of tests that were killed: those of no process that runs.
+/// The number of the namespace of a process, in which processes have their numbers.
+fn namespace_of(process: &str) -> Option<u64> {
+    Some(fs::metadata(Path::new("/proc").join(process).join("ns/pid")).ok()?.ino())
+}
+
+/// Removes the cgroups of tests that were killed: those of no process that runs, and of no namespace that has one.
 fn sweep() {
+    let processes = fs::read_dir("/proc").into_iter().flatten().flatten();
+    let namespaces: BTreeSet<_> = processes.filter_map(|it| namespace_of(it.file_name().to_str()?)).collect();
+    let own = namespace_of("self");
     for entry in fs::read_dir(hierarchy()).into_iter().flatten().flatten() {
         let name = entry.file_name();
-        let rest =
-            name.to_str().and_then(|name| name.strip_prefix(PREFIX)).and_then(|rest| rest.split_once('-'));
-        if rest.is_some_and(|(pid, _)| !Path::new("/proc").join(pid).exists()) {
+        let parts: Option<Vec<u64>> = name
+            .to_str()
+            .and_then(|name| name.strip_prefix(PREFIX))
+            .and_then(|rest| rest.split('-').map(|part| part.parse().ok()).collect());
+        let Some([namespace, process, _]) = parts.as_deref() else { continue };
+        let runs = match Some(*namespace) == own {
+            true => Path::new("/proc").join(process.to_string()).exists(),
+            false => namespaces.contains(namespace),
+        };
+        if !runs {
             remove_groups(&entry.path());
         }
     }
