@@ -1,13 +1,15 @@
 """Recovers the graph of a program and its libraries by angr's CFGFast, and prints what that takes.
 
-    cfgfast.py ROOT PROGRAM OBJECT…
+    cfgfast.py LIMIT ROOT PROGRAM OBJECT…
 
-The objects are paths in the root, as `derive` names those that it loads. Fails if angr does not load exactly these.
+The objects are paths in the root, as `derive` names those that it loads. Fails if angr does not load exactly these. Ends
+CFGFast after LIMIT seconds of processor time, and says so.
 """
 
 import logging
 import os
 import resource
+import signal
 import sys
 import time
 
@@ -15,7 +17,7 @@ import angr
 from angr.procedures.definitions import SimSyscallLibrary
 
 logging.disable(logging.ERROR)
-root, program, objects = sys.argv[1], sys.argv[2], sys.argv[3:]
+limit, root, program, objects = int(sys.argv[1]), sys.argv[2], sys.argv[3], sys.argv[4:]
 
 has_prototype = SimSyscallLibrary.has_prototype
 
@@ -53,8 +55,22 @@ if set(loaded) != wanted:
     sys.exit(f"{program}: angr loads other files: {sorted(set(loaded) ^ wanted)}")
 print(f"load {time.monotonic() - begin[0]:.2f} {spent() - begin[1]:.2f}", flush=True)
 
+
+
+def report(outcome, count):
+    """Prints what CFGFast has taken so far."""
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
+    print(f"{outcome} {time.monotonic() - begin[0]:.2f} {spent() - begin[1]:.2f} {peak} {count}", flush=True)
+
+
+def end(*_):
+    """The limit is reached. angr catches exceptions, so that the process itself ends."""
+    report("unfinished", "-")
+    os._exit(0)
+
+
 begin = time.monotonic(), spent()
-graph = project.analyses.CFGFast(objects=list(loaded.values()))
-seconds, processor = time.monotonic() - begin[0], spent() - begin[1]
-peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
-print(f"graph {seconds:.2f} {processor:.2f} {peak} {len(project.kb.functions)} {graph.graph.number_of_nodes()}")
+signal.signal(signal.SIGXCPU, end)
+resource.setrlimit(resource.RLIMIT_CPU, (int(begin[1]) + limit, resource.RLIM_INFINITY))
+project.analyses.CFGFast(objects=list(loaded.values()))
+report("finished", len(project.kb.functions))
