@@ -12,7 +12,7 @@ use filter::{Filter, Library, Runtime, RuntimeDefault, Setting, numbers};
 use futures::StreamExt;
 use profile::Profile;
 use registry::testing::{MANIFEST, RunningRegistry, TestRegistry};
-use registry::{Carried, Depth, Finder, Keyring, Sizes};
+use registry::{Carried, Finder, Keyring};
 use serde_json::{Value, json};
 use syscalls::Libseccomp;
 
@@ -243,13 +243,7 @@ async fn try_images(number: usize, seed: u64) -> BTreeMap<String, usize> {
     let (client, logins) = (client(&registry), Keyring::default());
     let looks = images.into_iter().enumerate().map(|(tag, (at, text))| {
         let (baselines, reference) = (Arc::clone(&baselines), image(&registry, tag));
-        let finder = Finder {
-            client: &client,
-            logins: &logins,
-            depth: Depth::First,
-            keys: None,
-            sizes: Sizes::LARGEST,
-        };
+        let finder = Finder::new(&client, &logins);
         async move {
             let architecture = [baselines[at].machine.name().to_owned()];
             let carried = finder.find(&reference, &architecture, None).await.unwrap();

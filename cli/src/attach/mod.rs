@@ -12,7 +12,7 @@ use convert::Machine;
 use k8s_openapi::jiff::Timestamp;
 use narrow::Refused;
 use profile::Profile;
-use registry::{Attached, Created, Depth, Finder, Reference, Sizes, Times};
+use registry::{Attached, Created, Finder, Reference, Times};
 
 use crate::error::CliError;
 use crate::image::{Baseline, DockerConfig, RegistryOptions, one_profile, reference};
@@ -77,8 +77,7 @@ pub(crate) async fn attach_profile(
     let bytes = profile.canonical().into_bytes();
     let client = registry.client(&[image])?;
     let logins = DockerConfig::read()?;
-    let finder =
-        Finder { client: &client, logins: &logins, depth: Depth::First, keys: None, sizes: Sizes::LARGEST };
+    let finder = Finder::new(&client, &logins);
     let planned = finder.plan_attachment(image, architectures, &bytes.into(), times).await;
     let failed =
         |error| logins.explained(ImageError::Attach { image: image.to_string(), error: Box::new(error) });

@@ -5,7 +5,7 @@ mod tests;
 mod view;
 
 use clap::Args;
-use registry::{Depth, Finder, Sizes};
+use registry::Finder;
 
 use crate::error::CliError;
 use crate::image::{DockerConfig, RegistryOptions, reference};
@@ -43,8 +43,7 @@ pub async fn copy(
     let (from, to) = (reference(&args.from)?, reference(&args.to)?);
     let client = args.registry.client(&[&from, &to])?;
     let logins = DockerConfig::read()?;
-    let finder =
-        Finder { client: &client, logins: &logins, depth: Depth::First, keys: None, sizes: Sizes::LARGEST };
+    let finder = Finder::new(&client, &logins);
     let mut told = |number, of, size| tell(&format!("blob {number} of {of}, {}", bytes(size)));
     let copied = finder.copy(&from, &to, &mut told).await;
     let failed =

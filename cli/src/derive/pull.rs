@@ -5,7 +5,7 @@ use std::io::{Seek, Write};
 use std::path::PathBuf;
 
 use image::{ARCHITECTURE, Image, Layer, limits};
-use registry::{Depth, Finder, Pull, Reference, Sizes};
+use registry::{Finder, Pull, Reference};
 
 use super::DeriveOptions;
 use super::target::{Opened, temporary};
@@ -39,13 +39,7 @@ impl DeriveOptions {
         let target = PathBuf::from(image.to_string());
         let unusable = |error| DeriveCommandError::Image { target: target.clone(), error };
         let logins = DockerConfig::read()?;
-        let finder = Finder {
-            client: &client,
-            logins: &logins,
-            depth: Depth::First,
-            keys: None,
-            sizes: Sizes::LARGEST,
-        };
+        let finder = Finder::new(&client, &logins);
         let unread = |error| logins.explained(ImageError::Image { image: image.to_string(), error });
         tell(&format!("reads {image} for linux/{ARCHITECTURE}"));
         let pull: Pull = finder.pull(image, ARCHITECTURE).await.map_err(unread)?;

@@ -11,7 +11,7 @@ use std::path::PathBuf;
 
 use clap::{Args, ValueHint};
 use convert::Machine;
-use registry::{Carried, Depth, Finder, Keys, Sizes};
+use registry::{Carried, Depth, Finder, Keys};
 
 use crate::error::CliError;
 use crate::image::{Baseline, DockerConfig, RegistryOptions, reference};
@@ -63,13 +63,7 @@ pub async fn inspect(args: &InspectArgs) -> Result<(InspectView, Vec<String>), C
     let architectures: BTreeSet<_> = args.architecture.iter().map(|it| it.name().to_owned()).collect();
     let architectures: Vec<_> = architectures.into_iter().collect();
     let keys = args.key.as_ref().map(read_keys).transpose()?;
-    let finder = Finder {
-        client: &client,
-        logins: &logins,
-        depth: Depth::All,
-        keys: keys.as_ref(),
-        sizes: Sizes::LARGEST,
-    };
+    let finder = Finder { depth: Depth::All, keys: keys.as_ref(), ..Finder::new(&client, &logins) };
     let found = finder.find(&image, &architectures, args.container.as_deref()).await;
     let failed = |error| logins.explained(ImageError::Image { image: image.to_string(), error });
     let carried: Carried = found.map_err(failed)?;

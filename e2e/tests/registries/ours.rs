@@ -3,9 +3,7 @@
 
 use std::fs;
 
-use registry::{
-    Client, Depth, Digest, Finder, Keyring, Limits, Login, PullSecret, Reach, Reference, Sizes, Which,
-};
+use registry::{Client, Digest, Finder, Keyring, Limits, Login, PullSecret, Reach, Reference, Which};
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
 use serde_json::json;
@@ -65,7 +63,7 @@ impl<'a> Ours<'a> {
 
     fn finder(&self) -> Finder<'_, Keyring> {
         let (client, logins) = (&self.client, &self.keyring);
-        Finder { client, logins, depth: Depth::First, keys: None, sizes: Sizes::LARGEST }
+        Finder::new(client, logins)
     }
 
     /// What is read of a manifest, by its tag and by its digest: whether it is that of the content, or the reason of the error.

@@ -68,6 +68,13 @@ pub struct Finder<'a, L> {
     pub sizes: Sizes,
 }
 
+impl<'a, L> Finder<'a, L> {
+    /// One that goes to the place that counts, wants no signatures, and reads the largest documents.
+    pub const fn new(client: &'a Client, logins: &'a L) -> Self {
+        Self { client, logins, depth: Depth::First, keys: None, sizes: Sizes::LARGEST }
+    }
+}
+
 /// Why nothing can be said of an image.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum FindError {

@@ -3,7 +3,7 @@
 use std::sync::LazyLock;
 use std::time::Instant;
 
-use registry::{Created, Depth, Digest, Finder, Login, Logins, Reference, Repository, Sizes, Times};
+use registry::{Created, Digest, Finder, Login, Logins, Reference, Repository, Times};
 
 use crate::server::{Action, Handler, Seen, Server, answer, head};
 use crate::{AMPLE, BYTES, SURPLUS, TIME, client};
@@ -328,13 +328,7 @@ async fn whatever_a_registry_does_while_it_is_written_to_is_bounded_and_gets_no_
         let (client, host, start) =
             (client(&[first.port, second.port], time), format!("127.0.0.1:{}", first.port), Instant::now());
         let logins = Own(host.clone());
-        let finder = Finder {
-            client: &client,
-            logins: &logins,
-            depth: Depth::First,
-            keys: None,
-            sizes: Sizes::LARGEST,
-        };
+        let finder = Finder::new(&client, &logins);
         let found = write(&finder, &host, *what).await;
         let took = start.elapsed();
         let found_reason = found.as_ref().err().map_or("Ok", |(reason, _)| *reason);
