@@ -2,7 +2,7 @@
 
 use iced_x86::Register;
 
-use super::place::{Place, innermost, replace_innermost};
+use super::place::{Place, bytes_of, innermost, replace_innermost};
 use super::solver::{Next, Open, Origin, Solver, State, Values};
 use super::why::Why;
 use crate::data::BEFORE;
@@ -90,7 +90,7 @@ impl Solver<'_> {
     pub(super) fn stores(&mut self, state: &State, address: u64, values: &mut Values, next: &mut Vec<Next>) {
         let reach = self.reach;
         let width = match innermost(&state.place) {
-            None => u64::from(u64::BITS - state.mask.leading_zeros()).div_ceil(8),
+            None => u64::from(bytes_of(state.mask)),
             Some(_) => 8,
         };
         for store in reach.stores_to(address, width) {

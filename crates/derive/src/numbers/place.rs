@@ -15,6 +15,11 @@ pub(crate) enum Place {
     Behind(Box<Place>, i64),
 }
 
+/// In how many bytes, from the lowest one, the bits of a mask are.
+pub(super) const fn bytes_of(mask: u64) -> u32 {
+    (u64::BITS - mask.leading_zeros()).div_ceil(8)
+}
+
 /// How many pointers are followed, one behind the other.
 const POINTERS: usize = 3;
 

@@ -6,7 +6,7 @@ use iced_x86::{
 };
 
 use super::flow::{Flow, writes};
-use super::place::Place;
+use super::place::{Place, bytes_of};
 use super::why::Why;
 
 /// What is calculated from one value or two.
@@ -257,7 +257,7 @@ fn lea(flow: &Flow, index: usize) -> Step {
 
 /// Goes back over one instruction from a place on the stack, of which only these bits count.
 pub(super) fn of_stack(flow: &Flow, index: usize, at: i64, mask: u64) -> Step {
-    let bytes = i64::from((u64::BITS - mask.leading_zeros()).div_ceil(8));
+    let bytes = i64::from(bytes_of(mask));
     let it = &flow.code[index];
     let is_call = matches!(it.flow_control(), FlowControl::Call | FlowControl::IndirectCall)
         && !matches!(it.code(), Opcode::Syscall | Opcode::Sysenter);
