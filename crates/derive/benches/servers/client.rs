@@ -11,9 +11,14 @@ use crate::lab::until;
 
 const PATIENCE: Duration = Duration::from_secs(20);
 
+/// Connects to a port as soon as it is open.
+pub(crate) fn connected(port: u16) -> TcpStream {
+    until(&format!("port {port} is open"), || TcpStream::connect(("127.0.0.1", port)).ok())
+}
+
 /// Sends a request to a port as soon as it is open, and reads until the server closes the connection.
 pub(crate) fn ask(port: u16, request: impl AsRef<[u8]>) -> Vec<u8> {
-    let stream = until(&format!("port {port} is open"), || TcpStream::connect(("127.0.0.1", port)).ok());
+    let stream = connected(port);
     stream.set_read_timeout(Some(PATIENCE)).unwrap();
     exchange(stream, request.as_ref())
 }

@@ -3,8 +3,8 @@
 use std::fs;
 use std::os::unix::fs::symlink;
 
-use crate::client::{ask, ask_encrypted, ask_socket, certificate, get, send};
-use crate::lab::{Lab, until};
+use crate::client::{ask, ask_encrypted, ask_socket, certificate, connected, get, send};
+use crate::lab::Lab;
 
 const LOG: &str = "--log-file=/var/log/dufs.log";
 
@@ -109,7 +109,7 @@ fn logins(lab: &mut Lab) {
     ];
     let running = lab.start(&arguments);
     for headers in ["", "Authorization: Basic aXQ6c2VjcmV0\r\n", "Authorization: Basic bm9uZQ==\r\n"] {
-        until("the port is open", || std::net::TcpStream::connect(("127.0.0.1", 5000)).ok());
+        connected(5000);
         ask_encrypted(
             5000,
             &format!("GET /large HTTP/1.1\r\nHost: it\r\nConnection: close\r\n{headers}\r\n"),

@@ -4,7 +4,7 @@
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 
-use crate::client::{ask_encrypted, certificate, get, send};
+use crate::client::{ask_encrypted, certificate, connected, get, send};
 use crate::lab::{Lab, until};
 
 /// `key` and `value` in base64, as its gateway takes them.
@@ -189,7 +189,7 @@ fn encrypted(lab: &mut Lab) {
         "--initial-cluster=default=https://127.0.0.1:2380",
         "--self-signed-cert-validity=1",
     ]);
-    until("the port is open", || std::net::TcpStream::connect(("127.0.0.1", 2379)).ok());
+    connected(2379);
     (0..3).for_each(|_| ask_encrypted(2379, "GET /health HTTP/1.0\r\n\r\n"));
     running.end("TERM");
 }
