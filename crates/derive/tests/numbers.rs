@@ -455,12 +455,19 @@ fn a_number_in_a_variable_that_a_pointer_to_the_variable_beside_it_can_write_is_
     }
 }
 
+/// An array, called `table`, of the distances to a function with the number that is moved so, and to one with 102.
+fn array_of_distances(moved: &str) -> String {
+    format!(
+        r#"__asm__(".type one, @function; one: mov {moved}; syscall; ret; .size one, .-one;"
+            ".type two, @function; two: mov $102, %eax; syscall; ret; .size two, .-two;"
+            ".section .rodata; .balign 4; table: .long one - table, two - table, 7; .text");
+        extern const int table[] __attribute__((visibility("hidden")));"#
+    )
+}
+
 #[test]
 fn functions_are_reached_whose_addresses_stand_in_data_as_distances() {
-    let assembler = r#"__asm__(".type one, @function; one: mov $39, %eax; syscall; ret; .size one, .-one;"
-        ".type two, @function; two: mov $102, %eax; syscall; ret; .size two, .-two;"
-        ".section .rodata; .balign 4; table: .long one - table, two - table, 7; .text");
-        extern const int table[] __attribute__((visibility("hidden")));"#;
+    let assembler = array_of_distances("$39, %eax");
     let source = format!(
         "{assembler} APART void call(void) {{ ((void (*)(void)) ((char *) table + table[input & 1]))(); }}
          void _start(void) {{ call(); KERNEL(60); }}"
@@ -475,10 +482,7 @@ fn functions_are_reached_whose_addresses_stand_in_data_as_distances() {
 
 #[test]
 fn a_number_that_is_an_argument_of_a_function_in_an_array_of_distances_is_not_missing() {
-    let assembler = r#"__asm__(".type one, @function; one: mov %rdi, %rax; syscall; ret; .size one, .-one;"
-        ".type two, @function; two: mov $102, %eax; syscall; ret; .size two, .-two;"
-        ".section .rodata; .balign 4; table: .long one - table, two - table, 7; .text");
-        extern const int table[] __attribute__((visibility("hidden")));"#;
+    let assembler = array_of_distances("%rdi, %rax");
     for after in ["", "KERNEL(60);"] {
         let source = format!(
             "{assembler}
