@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use cluster::Cluster;
 use serde_json::Value;
 
-use super::support::until;
+use super::support::{Session, until};
 
 /// The log from a given moment on.
 pub(crate) struct Log {
@@ -56,7 +56,7 @@ impl Log {
     /// Waits until nothing has been written for a while: for longer than the usual delay of a write in a small cluster,
     /// which is 5 s for counts, and until the operator has struck the entries of deleted profiles from
     /// `spec.excludedProfiles`, which it does a minute after the deletion.
-    pub(crate) fn wait_quiet(cluster: &Cluster) -> Self {
+    pub(crate) fn wait_quiet(cluster: &Session) -> Self {
         const QUIET: Duration = Duration::from_secs(8);
         until("no node's object naming a deleted profile", Duration::from_secs(90), || {
             (!names_deleted_profiles(cluster)).then_some(())
@@ -75,15 +75,11 @@ impl Log {
 }
 
 /// Whether a `NodeProfileStatus` excludes a profile that does not exist any more.
-fn names_deleted_profiles(cluster: &Cluster) -> bool {
-    let list = |kind: &str| -> Value {
-        let printed = cluster.kubectl(["get", kind, "-o", "json"]).unwrap_or_else(|error| panic!("{error}"));
-        serde_json::from_str(&printed).unwrap()
-    };
-    let profiles = list("seccompprofiles");
+fn names_deleted_profiles(cluster: &Session) -> bool {
+    let profiles = cluster.json(["get", "seccompprofiles"]);
     let uids: Vec<&Value> =
         profiles["items"].as_array().unwrap().iter().map(|profile| &profile["metadata"]["uid"]).collect();
-    let reports = list("nodeprofilestatuses");
+    let reports = cluster.json(["get", "nodeprofilestatuses"]);
     let excluded = reports["items"]
         .as_array()
         .unwrap()
