@@ -44,17 +44,17 @@ proptest! {
         steps in prop::collection::vec(step(), 1..150),
     ) {
         let mut world = World::settled();
-        let (mut losses, mut alone) = (0, 0);
+        let (mut losses, mut without_leader) = (0, 0);
         for (at, step) in steps.into_iter().enumerate() {
             let shown = format!("{at}: {step:?}");
             match step {
                 Step::Wait(seconds) => {
                     // A lost Secret is made anew by a leader: without one for days, leaves end.
-                    if alone + seconds > DAY {
+                    if without_leader + seconds > DAY {
                         world.leads(0);
-                        alone = 0;
+                        without_leader = 0;
                     }
-                    alone += seconds;
+                    without_leader += seconds;
                     world.wait(seconds);
                 }
                 Step::Works(number) => world.works(number),
@@ -62,7 +62,7 @@ proptest! {
                 Step::Writes(number) => drop(world.writes(number)),
                 Step::Leads(number) => {
                     world.leads(number);
-                    alone = 0;
+                    without_leader = 0;
                 }
                 Step::Restarts(number, offset) => world.restarts(number, offset),
                 Step::SetsClock(number, offset) => world.sets_clock(number, offset),
